@@ -1,0 +1,205 @@
+"""The syntax tree of a cascade of extended Einsums: frozen types with source positions.
+
+Positions do not take part in equality, so `parse(format_cascade(c)) == c` is a law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NewType, TypeAlias
+
+from fusemap.diagnostics import Span
+
+TensorName = NewType("TensorName", str)
+ShapeName = NewType("ShapeName", str)
+VarName = NewType("VarName", str)
+OperatorName = NewType("OperatorName", str)
+
+NOWHERE = Span(file="<none>", line=1, column=1)
+
+
+def _span() -> Span:
+    return field(default=NOWHERE, compare=False, repr=False)  # type: ignore[no-any-return]
+
+
+# --- rank expressions ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """`sign * var`, `sign * var * shape`, `sign * shape` or `sign * constant`."""
+
+    sign: int = 1
+    var: VarName | None = None
+    shape: ShapeName | None = None
+    constant: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affine:
+    """A signed sum of terms, e.g. `m1*M0+m0` or `p-W`."""
+
+    terms: tuple[Term, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorDiv:
+    """`var // SHAPE`: the group a coordinate belongs to (GQA's `h//G`)."""
+
+    var: VarName
+    shape: ShapeName
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modulo:
+    """`var % SHAPE`."""
+
+    var: VarName
+    shape: ShapeName
+    span: Span = _span()
+
+
+RankExpr: TypeAlias = Affine | FloorDiv | Modulo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """A chained comparison `p-W < m <= p`: `operands[i] relations[i] operands[i+1]`."""
+
+    operands: tuple[RankExpr, ...]
+    relations: tuple[str, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """One position of an access: a rank expression, optionally filtered (`m: m<=p`)."""
+
+    expr: RankExpr
+    conditions: tuple[Chain, ...] = ()
+    span: Span = _span()
+
+
+# --- value expressions --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A tensor at indices; `indices` is empty for a scalar."""
+
+    tensor: TensorName
+    indices: tuple[Index, ...] = ()
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A literal; `text` keeps the spelling for the printer, `inf` included."""
+
+    text: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeOf:
+    """`size(M)`: the extent of a shape as a value."""
+
+    shape: ShapeName
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueOf:
+    """`val(p+1)`: a coordinate as a value."""
+
+    expr: RankExpr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """An operator on arguments: `add sub mul div neg` from signs, else a function's name."""
+
+    operator: OperatorName
+    args: tuple["Expr", ...]
+    span: Span = _span()
+
+
+Expr: TypeAlias = Access | Number | SizeOf | ValueOf | Apply
+
+
+# --- statements ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReduceVar:
+    """A reduction variable, optionally filtered."""
+
+    var: VarName
+    conditions: tuple[Chain, ...] = ()
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduce:
+    """`sum[m, e]`; `explicit` is False where the sum was left implied."""
+
+    operator: OperatorName
+    variables: tuple[ReduceVar, ...]
+    explicit: bool = True
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Einsum:
+    """`output = reduce(expr) for conditions`; `reduce` is None where nothing is reduced."""
+
+    output: Access
+    reduce: Reduce | None
+    expr: Expr
+    conditions: tuple[Chain, ...] = ()
+    span: Span = _span()
+
+    @property
+    def name(self) -> TensorName:
+        """An Einsum is called by the tensor it writes."""
+        return self.output.tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeDecl:
+    """`M = M1*M0` (factors outer..inner), `P = M` (one factor: alias), `W = 2`, or `M` alone."""
+
+    name: ShapeName
+    factors: tuple[ShapeName, ...] = ()
+    constant: int | None = None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """`stop: i >= K`: variable i is iterative over [0, K)."""
+
+    var: VarName
+    bound: Affine
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cascade:
+    """A cascade: symbolic, sizes come with a workload.
+
+    `text` is the source it was parsed from, kept only to quote lines in messages.
+    """
+
+    name: str
+    shapes: tuple[ShapeDecl, ...] = ()
+    inputs: tuple[Access, ...] = ()
+    outputs: tuple[TensorName, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    inits: tuple[Einsum, ...] = ()
+    einsums: tuple[Einsum, ...] = ()
+    file: str = field(default="<cascade>", compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
