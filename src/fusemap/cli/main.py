@@ -1,0 +1,146 @@
+"""The `fusemap` command: a table of sub-commands, loaded on use, and the one place where errors end.
+
+Exit codes: 0 done, 1 the answer is no, 2 the input is wrong, 70 a fault of fusemap itself,
+130 interrupted, 141 the reader of the output went away.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from fusemap.diagnostics import InputError
+
+OK, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 2, 70, 130, 141
+
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "list": ("fusemap.cli.list:command", "Name the built-in cascades, archs, workloads and dataflows."),
+        "run": ("fusemap.cli.run:command", "Execute a cascade on NumPy arrays."),
+        "evaluate": ("fusemap.cli.evaluate:command", "Cycles, energy and traffic of a cascade on an accelerator."),
+        "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
+        "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
+        "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
+        "schema": ("fusemap.cli.schema:command", "Print the JSON schema of a file format."),
+    }
+)
+
+
+class LazyCommand(click.Command):
+    """A command known by name and summary; its module is imported when it is used."""
+
+    def __init__(self, name: str, target: str, summary: str) -> None:
+        super().__init__(name, short_help=summary)
+        self.target = target
+
+    def load(self) -> click.Command:
+        """The real command."""
+        module, attribute = self.target.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command), self.target
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the real command, whose `invoke` the group then calls."""
+        return self.load().make_context(info_name, args, parent=parent, **extra)
+
+
+class CommandGroup(click.Group):
+    """The group of all commands, listed in the order of the table; a closed pipe ends it quietly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the table, which is the order of use."""
+        return list(self.commands)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As click's; `--help` and `--version` are printed in here."""
+        with _closed_pipe_is_an_exit():
+            return super().make_context(info_name, args, parent=parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's; the output is flushed while an error can still be handled."""
+        with _closed_pipe_is_an_exit():
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
+@contextmanager
+def _closed_pipe_is_an_exit() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(CLOSED_PIPE) from None
+
+
+def _commands() -> dict[str, click.Command]:
+    return {name: LazyCommand(name, *entry) for name, entry in COMMANDS.items()}
+
+
+@click.group(cls=CommandGroup, commands=_commands(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fusemap", message="%(prog)s %(version)s")
+def group() -> None:
+    """Pass bounds, mappings, cycles and energy of attention cascades on spatial-array accelerators.
+
+    \b
+    Example:
+      fusemap list cascades
+      fusemap reproduce fusemax
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code. No exception but SystemExit leaves this function.
+
+    >>> main(["--version"])
+    fusemap 0.1.0
+    0
+    """
+    try:
+        result = group.main(argv, prog_name="fusemap", standalone_mode=False)
+        return result if isinstance(result, int) else OK
+    except InputError as error:
+        return _fail(str(error), INPUT_WRONG)
+    except click.ClickException as error:
+        error.show()
+        return INPUT_WRONG
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:
+            return _internal_error(error)
+        return _fail(f"error: {error.filename}: {error.strerror}", INPUT_WRONG)
+    except Exception as error:
+        return _internal_error(error)
+
+
+def _internal_error(error: Exception) -> int:
+    if os.environ.get("FUSEMAP_DEBUG"):
+        traceback.print_exception(error)
+        return INTERNAL_ERROR
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(last.filename)}:{last.lineno}"
+    return _fail(
+        f"internal error: {type(error).__name__}: {error} ({place})\n"
+        "  this is a fault of fusemap: please report it with the command; FUSEMAP_DEBUG=1 shows the traceback",
+        INTERNAL_ERROR,
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(message, err=True)
+    return code
