@@ -1,0 +1,45 @@
+"""What every test may use: repeatable random values and the command line in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from fusemap.cli.main import main
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Standard output, which must be one JSON document."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def fusemap(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """`fusemap("list", "--json")` runs the command line in this process."""
+
+    def run(*argv: str) -> Outcome:
+        capfd.readouterr()
+        code = main(list(argv))
+        captured = capfd.readouterr()
+        return Outcome(code=code, out=captured.out, err=captured.err)
+
+    return run
