@@ -18,10 +18,6 @@ OperatorName = NewType("OperatorName", str)
 NOWHERE = Span(file="<none>", line=1, column=1)
 
 
-def _span() -> Span:
-    return field(default=NOWHERE, compare=False, repr=False)  # type: ignore[no-any-return]
-
-
 # --- rank expressions ---------------------------------------------------------------------------
 
 
@@ -40,7 +36,7 @@ class Affine:
     """A signed sum of terms, e.g. `m1*M0+m0` or `p-W`."""
 
     terms: tuple[Term, ...]
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +45,7 @@ class FloorDiv:
 
     var: VarName
     shape: ShapeName
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,7 @@ class Modulo:
 
     var: VarName
     shape: ShapeName
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 RankExpr: TypeAlias = Affine | FloorDiv | Modulo
@@ -70,7 +66,7 @@ class Chain:
 
     operands: tuple[RankExpr, ...]
     relations: tuple[str, ...]
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +75,7 @@ class Index:
 
     expr: RankExpr
     conditions: tuple[Chain, ...] = ()
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 # --- value expressions --------------------------------------------------------------------------
@@ -91,7 +87,7 @@ class Access:
 
     tensor: TensorName
     indices: tuple[Index, ...] = ()
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +95,7 @@ class Number:
     """A literal; `text` keeps the spelling for the printer, `inf` included."""
 
     text: str
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +103,7 @@ class SizeOf:
     """`size(M)`: the extent of a shape as a value."""
 
     shape: ShapeName
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +111,7 @@ class ValueOf:
     """`val(p+1)`: a coordinate as a value."""
 
     expr: RankExpr
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +119,8 @@ class Apply:
     """An operator on arguments: `add sub mul div neg` from signs, else a function's name."""
 
     operator: OperatorName
-    args: tuple["Expr", ...]
-    span: Span = _span()
+    args: tuple[Expr, ...]
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 Expr: TypeAlias = Access | Number | SizeOf | ValueOf | Apply
@@ -139,7 +135,7 @@ class ReduceVar:
 
     var: VarName
     conditions: tuple[Chain, ...] = ()
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +145,7 @@ class Reduce:
     operator: OperatorName
     variables: tuple[ReduceVar, ...]
     explicit: bool = True
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +156,7 @@ class Einsum:
     reduce: Reduce | None
     expr: Expr
     conditions: tuple[Chain, ...] = ()
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     @property
     def name(self) -> TensorName:
@@ -175,7 +171,7 @@ class ShapeDecl:
     name: ShapeName
     factors: tuple[ShapeName, ...] = ()
     constant: int | None = None
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +180,7 @@ class Stop:
 
     var: VarName
     bound: Affine
-    span: Span = _span()
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
