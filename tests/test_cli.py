@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -105,7 +106,7 @@ def test_wrong_input_exits_with_2_and_its_located_message(fusemap: Run, planted:
 
 
 def test_a_file_that_cannot_be_opened_is_wrong_input(fusemap: Run, planted: Any) -> None:
-    planted(lambda: open("no/such/file"))
+    planted(Path("no/such/file").read_text)
     outcome = fusemap("planted")
     assert (outcome.code, outcome.err) == (2, "error: no/such/file: No such file or directory\n")
 

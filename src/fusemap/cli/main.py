@@ -19,6 +19,7 @@ import click
 
 from fusemap.diagnostics import InputError
 
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OK, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 2, 70, 130, 141
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -132,7 +133,9 @@ def _internal_error(error: Exception) -> int:
     if os.environ.get("FUSEMAP_DEBUG"):
         traceback.print_exception(error)
         return INTERNAL_ERROR
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(_PACKAGE) and frame.filename != __file__]
+    last = (ours or frames)[-1]
     place = f"{os.path.basename(last.filename)}:{last.lineno}"
     return _fail(
         f"internal error: {type(error).__name__}: {error} ({place})\n"
