@@ -9,6 +9,7 @@ from fusemap.diagnostics import InputError, Span
 from fusemap.einsum_cascade.source import Source
 
 MAX_NAME = 64
+MAX_LINE = 10_000
 _TOKEN = re.compile(
     r"(?P<space>[ \t]+)|(?P<comment>\#.*)"
     r"|(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?P<tail>[A-Za-z0-9_.]*))"
@@ -54,6 +55,8 @@ def tokens_of(source: Source, line: int) -> tuple[Token, ...]:
     ['Q', '[', 'e', ']', '']
     """
     text = source.lines[line - 1]
+    if len(text) > MAX_LINE:
+        raise _error(source, line, 0, text[:1], f"line of more than {MAX_LINE} characters")
     tokens: list[Token] = []
     at = 0
     while at < len(text):

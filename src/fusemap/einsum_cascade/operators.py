@@ -83,9 +83,7 @@ class Operators:
         """The reduction `name`; InputError listing the valid ones otherwise."""
         return _find(name, self.reductions, "reduction")
 
-    def register_map(
-        self, name: str, arity: int, value: str | ValueFunction, *, cost: str | None = None
-    ) -> Operators:
+    def register_map(self, name: str, arity: int, value: str | ValueFunction, *, cost: str | None = None) -> Operators:
         """This registry plus the map operator `name`, absent where an operand is absent."""
         if arity < 1:
             raise input_error(f"map operator {name} needs at least one operand, not {arity}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fusemap.diagnostics import Diagnostic, InputError, Span, did_you_mean
+from fusemap.einsum_cascade.types import NOWHERE
 
 MAX_BYTES = 1 << 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffd]")
@@ -23,7 +25,9 @@ class Source:
     lines: tuple[str, ...]
 
     def diagnostic(self, span: Span, message: str, hint: str = "") -> Diagnostic:
-        """A diagnostic at `span` that quotes its line."""
+        """A diagnostic at `span` that quotes its line; without a place if the tree came from no text."""
+        if span == NOWHERE:
+            return Diagnostic(message=message, hint=hint)
         quoted = self.lines[span.line - 1] if 1 <= span.line <= len(self.lines) else ""
         return Diagnostic(span=span, message=message, source=quoted, hint=hint)
 
@@ -60,7 +64,7 @@ def read_text(path: Path) -> str:
 
 def suggest(name: str, valid: Iterable[str], noun: str) -> str:
     """`did_you_mean` over a bounded number of names, so that a huge file still fails fast."""
-    return did_you_mean(name, sorted(set(valid))[:_SUGGESTIONS], noun=noun)
+    return did_you_mean(name, heapq.nsmallest(_SUGGESTIONS, set(valid)), noun=noun)
 
 
 def _refused(file: str, message: str) -> InputError:
