@@ -26,7 +26,7 @@ def check_partial(cascade: Cascade, operators: Operators, broken: frozenset[str]
     found = chain(
         check_shapes(context), check_inputs(context), check_stops(context), check_outputs(context), _einsums(context)
     )
-    return tuple(islice(dict.fromkeys(found), MAX_ERRORS))
+    return tuple(dict.fromkeys(islice(found, MAX_ERRORS)))
 
 
 def _einsums(context: Context) -> chain[Diagnostic]:

@@ -22,7 +22,7 @@ class Context:
     source: Source
     inputs: frozenset[TensorName]
     definitions: dict[TensorName, Access]
-    shapes: frozenset[ShapeName]
+    shapes: frozenset[str]
     iterative: frozenset[VarName]
 
     def error(self, span: Span, message: str, hint: str = "") -> Diagnostic:

@@ -35,7 +35,7 @@ from fusemap.einsum_cascade.types import (
 
 def check_read_side(context: Context, einsum: Einsum) -> Iterator[Diagnostic]:
     """Errors of the reduce list, the expression and all conditions of an Einsum or `init:`."""
-    variables = frozenset(variables_of(einsum))
+    variables: frozenset[str] = frozenset(variables_of(einsum))
     for node in walk(einsum.expr):
         yield from _node(context, node, variables)
     yield from _reduce(context, einsum)
@@ -48,7 +48,7 @@ def check_read_side(context: Context, einsum: Einsum) -> Iterator[Diagnostic]:
             yield from _foreign(context, chain, variables)
 
 
-def _node(context: Context, node: Expr, variables: frozenset[VarName]) -> Iterator[Diagnostic]:
+def _node(context: Context, node: Expr, variables: frozenset[str]) -> Iterator[Diagnostic]:
     if isinstance(node, Access):
         yield from _access(context, node, variables)
     elif isinstance(node, SizeOf):
@@ -59,7 +59,7 @@ def _node(context: Context, node: Expr, variables: frozenset[VarName]) -> Iterat
         yield from _operator(context, node)
 
 
-def _access(context: Context, access: Access, variables: frozenset[VarName]) -> Iterator[Diagnostic]:
+def _access(context: Context, access: Access, variables: frozenset[str]) -> Iterator[Diagnostic]:
     name, declared = access.tensor, context.definitions.get(access.tensor)
     for index in access.indices:
         yield from context.unknown_shapes(index.expr)
@@ -140,7 +140,7 @@ def _reduce_list(context: Context, einsum: Einsum, reduce: Reduce, need: tuple[V
     return context.error(reduce.span, message, hint)
 
 
-def _foreign(context: Context, chain: Chain, variables: frozenset[VarName]) -> Iterator[Diagnostic]:
+def _foreign(context: Context, chain: Chain, variables: frozenset[str]) -> Iterator[Diagnostic]:
     for operand in chain.operands:
         for var in rank_variables(operand):
             if var not in variables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TypeAlias
 
 from fusemap.einsum_cascade.types import Affine, Chain, RankExpr, ShapeName, VarName
@@ -47,8 +48,7 @@ def least(form: Symbolic) -> int | None:
 
 def ordered(chain: Chain) -> Iterator[tuple[RankExpr, RankExpr, int]]:
     """The inequalities `high - low >= gap` that a chain stands for; an equality gives two."""
-    steps = zip(chain.operands, chain.relations, chain.operands[1:], strict=True)
-    for left, relation, right in steps:
+    for (left, right), relation in zip(pairwise(chain.operands), chain.relations, strict=True):
         if relation in ("<", "<=", "=="):
             yield right, left, int(relation == "<")
         if relation in (">", ">=", "=="):
