@@ -99,7 +99,11 @@ def test_modules_import_each_other_in_no_cycle() -> None:
     [
         ("fusemap.mappers.planted", "from fusemap.sim import events", "imports fusemap.sim"),
         ("fusemap.mappers.planted", "def f():\n    import fusemap.sim.events", "imports fusemap.sim.events"),
-        ("fusemap.archspec.planted", "from fusemap.einsum_cascade import types", "imports fusemap.einsum_cascade.types"),
+        (
+            "fusemap.archspec.planted",
+            "from fusemap.einsum_cascade import types",
+            "imports fusemap.einsum_cascade.types",
+        ),
         ("fusemap.einsum_cascade.planted", "import fusemap.archspec", "imports fusemap.archspec"),
         ("fusemap.diagnostics.planted", "import fusemap.cli.main", "imports fusemap.cli.main"),
         ("fusemap.sim.planted", "from . import events", "imports ."),
