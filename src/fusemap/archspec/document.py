@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from fusemap.diagnostics import Diagnostic, InputError, Span
@@ -58,10 +58,14 @@ def text_place(text: str, name: str) -> Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """The places of one value and of the key it stands under (the value's own for list items)."""
+    """The places of one value and of the key it stands under (the value's own for list items).
+
+    `source` is the nearest enclosing `source:` text of the file the value is written in.
+    """
 
     key: Place
     value: Place
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,12 @@ class Document:
         """The span of the value at `path`, or of its key."""
         return self.place(path, key=key).span
 
+    def source(self, path: Path) -> str:
+        """The `source:` that holds for the value at `path`; empty without one (see `with_sources`)."""
+        while path not in self.entries and path:
+            path = path[:-1]
+        return self.entries[path].source
+
     def diagnostic(self, path: Path, message: str, *, hint: str = "", key: bool = False) -> Diagnostic:
         """An error located at the value (or key) at `path`."""
         return self.place(path, key=key).diagnostic(message, hint=hint)
@@ -92,10 +102,32 @@ class Document:
         return InputError((self.diagnostic(path, message, hint=hint, key=key),))
 
 
-def merge(base: Document, over: Document) -> Document:
-    """Deep merge: mappings are united, any other value of `over` replaces that of `base`.
+def with_sources(document: Document) -> Document:
+    """The document, each entry knowing the `source:` of the nearest enclosing mapping that has one."""
+    entries = dict(document.entries)
+    stack: list[tuple[Path, object, str]] = [((), document.data, "")]
+    while stack:
+        path, value, source = stack.pop()
+        if isinstance(value, dict) and isinstance(own := value.get("source"), str) and own.strip():
+            source = " ".join(own.split())
+        entries[path] = replace(entries[path], source=source)
+        stack += [((*path, part), inner, source) for part, inner in _children(value)]
+    return replace(document, entries=entries)
 
-    Every part keeps the place it was written at, so errors point into the right file.
+
+def select(document: Document, key: str) -> Document:
+    """The document of one top-level key alone; an empty mapping when it lacks the key."""
+    entries: dict[Path, Entry] = {(): document.entries[()]}
+    data: dict[str, object] = {}
+    if isinstance(document.data, dict) and key in document.data:
+        data[key] = _copy(document, (key,), entries)
+    return Document(file=document.file, data=data, entries=entries)
+
+
+def merge(base: Document, over: Document) -> Document:
+    """Deep merge: mappings are united, any other value of `over` replaces that of `base`, null removes it.
+
+    Every part keeps the place and the source it was written with, so errors point into the right file.
     """
     entries: dict[Path, Entry] = {}
     data = _merge(base, over, (), entries)
@@ -110,6 +142,8 @@ def _merge(base: Document, over: Document, path: Path, entries: dict[Path, Entry
     data: dict[str, object] = {}
     for key in {**below, **above}:
         inner = (*path, key)
+        if key in below and key in above and above[key] is None:
+            continue
         if key in above and key in below:
             data[key] = _merge(base, over, inner, entries)
         else:
@@ -124,11 +158,14 @@ def _copy(document: Document, path: Path, entries: dict[Path, Entry]) -> object:
     while stack:
         at, value = stack.pop()
         entries[at] = document.entries[at]
-        if isinstance(value, dict):
-            stack += [((*at, key), inner) for key, inner in value.items()]
-        elif isinstance(value, list):
-            stack += [((*at, index), inner) for index, inner in enumerate(value)]
+        stack += [((*at, part), inner) for part, inner in _children(value)]
     return top
+
+
+def _children(value: object) -> Iterable[tuple[str | int, object]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 def value_at(data: object, path: Path) -> object:

@@ -136,7 +136,9 @@ def _other(fault: _Fault, document: Document) -> Diagnostic:
     """A broken rule, a fault inside a text, or any message of a validator."""
     kind, context = fault.error["type"], fault.context
     found = value_at(document.data, fault.path)
-    place = document.place(fault.path)
+    place = document.place(fault.path, key="[key]" in fault.tags)
+    if "[key]" in fault.tags:
+        found = fault.path[-1] if fault.path else found
     if kind == "text_fault":
         offset, length, hint = context["offset"], context["length"], context["hint"]
         return place.diagnostic(context["text"], hint=hint, offset=offset, length=length)

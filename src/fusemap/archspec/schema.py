@@ -25,7 +25,7 @@ from fusemap.archspec.units import (
     TIME,
     WIDTH,
     Kind,
-    Quantity,
+    QuantityText,
     quantity,
 )
 from fusemap.archspec.yamlnodes import load_document, parse_document
@@ -89,8 +89,8 @@ class _QuantityOf:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 
-    def __call__(self, value: object) -> Quantity:
-        if isinstance(value, Quantity):
+    def __call__(self, value: object) -> QuantityText:
+        if isinstance(value, QuantityText):
             return value
         text = value if isinstance(value, str) else None
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -111,13 +111,13 @@ _AS_TEXT = PlainSerializer(str)
 _EXPRESSION_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "description": "an expression"})
 
 ExpressionField = Annotated[Expression, BeforeValidator(_expression), _AS_TEXT, _EXPRESSION_SCHEMA]
-CapacityField = Annotated[Quantity, BeforeValidator(_QuantityOf(CAPACITY)), _AS_TEXT, _field_schema(CAPACITY)]
-BandwidthField = Annotated[Quantity, BeforeValidator(_QuantityOf(BANDWIDTH)), _AS_TEXT, _field_schema(BANDWIDTH)]
-WidthField = Annotated[Quantity, BeforeValidator(_QuantityOf(WIDTH)), _AS_TEXT, _field_schema(WIDTH)]
-FrequencyField = Annotated[Quantity, BeforeValidator(_QuantityOf(FREQUENCY)), _AS_TEXT, _field_schema(FREQUENCY)]
-TimeField = Annotated[Quantity, BeforeValidator(_QuantityOf(TIME)), _AS_TEXT, _field_schema(TIME)]
-EnergyField = Annotated[Quantity, BeforeValidator(_QuantityOf(ENERGY)), _AS_TEXT, _field_schema(ENERGY)]
+CapacityField = Annotated[QuantityText, BeforeValidator(_QuantityOf(CAPACITY)), _AS_TEXT, _field_schema(CAPACITY)]
+BandwidthField = Annotated[QuantityText, BeforeValidator(_QuantityOf(BANDWIDTH)), _AS_TEXT, _field_schema(BANDWIDTH)]
+WidthField = Annotated[QuantityText, BeforeValidator(_QuantityOf(WIDTH)), _AS_TEXT, _field_schema(WIDTH)]
+FrequencyField = Annotated[QuantityText, BeforeValidator(_QuantityOf(FREQUENCY)), _AS_TEXT, _field_schema(FREQUENCY)]
+TimeField = Annotated[QuantityText, BeforeValidator(_QuantityOf(TIME)), _AS_TEXT, _field_schema(TIME)]
+EnergyField = Annotated[QuantityText, BeforeValidator(_QuantityOf(ENERGY)), _AS_TEXT, _field_schema(ENERGY)]
 EnergyPerBitField = Annotated[
-    Quantity, BeforeValidator(_QuantityOf(ENERGY_PER_BIT)), _AS_TEXT, _field_schema(ENERGY_PER_BIT)
+    QuantityText, BeforeValidator(_QuantityOf(ENERGY_PER_BIT)), _AS_TEXT, _field_schema(ENERGY_PER_BIT)
 ]
-AreaField = Annotated[Quantity, BeforeValidator(_QuantityOf(AREA)), _AS_TEXT, _field_schema(AREA)]
+AreaField = Annotated[QuantityText, BeforeValidator(_QuantityOf(AREA)), _AS_TEXT, _field_schema(AREA)]

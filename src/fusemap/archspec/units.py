@@ -80,7 +80,7 @@ _SCALED = re.compile(r"(?P<amount>.*(?:[\w.]\s|\))\s*)(?P<unit>[^\W\d_][^\s()]*)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
+class QuantityText:
     """An amount (an expression) in a unit; `exact` is the amount when it is written as a number."""
 
     amount: Expression
@@ -89,7 +89,7 @@ class Quantity:
     text: str
     exact: Fraction | None
 
-    def at(self, place: Place) -> Quantity:
+    def at(self, place: Place) -> QuantityText:
         """The same quantity, whose errors point at another place."""
         return replace(self, amount=self.amount.at(place))
 
@@ -118,7 +118,7 @@ def parse_quantity(text: str, kind: Kind, *, place: Place | None = None) -> Valu
         raise fault.at(place) from None
 
 
-def quantity(text: str, kind: Kind) -> Quantity:
+def quantity(text: str, kind: Kind) -> QuantityText:
     """The quantity that a text spells; TextFault for a missing, unknown or unfit unit or a bad amount.
 
     >>> quantity("pe * 64 KiB", CAPACITY).evaluate({"pe": 2})
@@ -132,7 +132,7 @@ def quantity(text: str, kind: Kind) -> Quantity:
     _check_unit(unit, match.start("unit"), kind, text)
     amount = parse_text(match["amount"])
     exact = Fraction(match["amount"].strip()) if match.re is _NUMBER else None
-    parsed = Quantity(amount=amount, unit=unit, kind=kind, text=text, exact=exact)
+    parsed = QuantityText(amount=amount, unit=unit, kind=kind, text=text, exact=exact)
     if exact is not None:
         _convert(exact, parsed)
     return parsed
@@ -156,7 +156,7 @@ def _unit_hint(unit: str, valid: list[str]) -> str:
     return f"did you mean {close}?" if close is not None else ""
 
 
-def _convert(amount: Fraction, parsed: Quantity) -> Value:
+def _convert(amount: Fraction, parsed: QuantityText) -> Value:
     kind = parsed.kind
     if amount < 0 or (amount == 0 and not kind.zero):
         rule = "must not be negative" if kind.zero else "must be positive"

@@ -1,0 +1,66 @@
+"""Machines from files: `load_arch`, with `extends` resolved by a deep merge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+
+from fusemap.archspec.arithmetic import Value
+from fusemap.archspec.document import Document, merge, with_sources
+from fusemap.archspec.machines import build_machine
+from fusemap.archspec.registry import find, is_path
+from fusemap.archspec.types import Machine
+from fusemap.archspec.yamlnodes import load_document, parse_document
+
+MAX_CHAIN = 20
+
+
+def load_arch(reference: str | os.PathLike[str], *, parameters: Mapping[str, Value] | None = None) -> Machine:
+    """The machine of a built-in name or a path, with some of its parameters replaced.
+
+    InputError lists every fault of the stage that refuses it, located.
+
+    >>> machine = load_arch("fusemax-cloud", parameters={"pe": 128})
+    >>> machine.array("array_2d").pes, machine.memory("global_buffer").capacity_bytes
+    (16384, 16777216)
+    """
+    if isinstance(reference, str):
+        identity, document = find("arch", reference)
+        name = FilePath(reference).stem if is_path(reference) else reference
+    else:
+        identity, document = str(FilePath(reference).resolve()), with_sources(load_document(reference))
+        name = FilePath(reference).stem
+    return build_machine(_extended(document, (identity,)), name=name, parameters=parameters)
+
+
+def parse_arch(text: str, *, file: str = "<arch>", parameters: Mapping[str, Value] | None = None) -> Machine:
+    """The machine of a YAML text that is named `file` in errors (paths in it are relative to `file`)."""
+    document = with_sources(parse_document(text, file=file))
+    return build_machine(_extended(document, (file,)), name=FilePath(file).stem, parameters=parameters)
+
+
+def _extended(document: Document, chain: tuple[str, ...]) -> Document:
+    """The document merged over the one it extends; a base's name and description are not inherited."""
+    own = _without(document, "extends")
+    reference = document.data.get("extends") if isinstance(document.data, dict) else None
+    if not isinstance(reference, str):
+        if reference is not None:
+            raise document.error(("extends",), "expected a built-in name or a path")
+        return own
+    place = document.place(("extends",))
+    identity, base = find("arch", reference, beside=document.file, place=place)
+    if identity in chain:
+        raise place.error(f'"extends" forms a cycle through "{reference}"')
+    if len(chain) >= MAX_CHAIN:
+        raise place.error(f'"extends" goes through more than {MAX_CHAIN} files')
+    return merge(_without(_extended(base, (*chain, identity)), "name", "description"), own)
+
+
+def _without(document: Document, *dropped: str) -> Document:
+    """The document without some top-level keys."""
+    if not isinstance(document.data, dict):
+        return document
+    data = {key: value for key, value in document.data.items() if key not in dropped}
+    entries = {path: entry for path, entry in document.entries.items() if not path or path[0] not in dropped}
+    return Document(file=document.file, data=data, entries=entries)

@@ -1,0 +1,112 @@
+"""Numbers of a validated file: expressions evaluated, sources resolved, every error collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fusemap.archspec.arithmetic import Value
+from fusemap.archspec.document import Document, Path
+from fusemap.archspec.errors import describe
+from fusemap.archspec.expressions import Expression
+from fusemap.archspec.units import QuantityText
+from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
+
+LARGEST = 1 << 40
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """Evaluates the numbers of one document under its parameters; `finish` raises what went wrong."""
+
+    document: Document
+    names: dict[str, Value] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    errors: list[Diagnostic] = field(default_factory=list)
+    unsourced: set[Path] = field(default_factory=set)
+
+    def fail(self, path: Path, message: str, *, hint: str = "", key: bool = False) -> None:
+        self.errors.append(self.document.diagnostic(path, message, hint=hint, key=key))
+
+    def finish(self) -> None:
+        if self.errors:
+            raise InputError(tuple(self.errors))
+
+    def source(self, path: Path, *expressions: Expression) -> str:
+        """The source of a number, with those of the parameters it follows from; an error when it has none."""
+        own = self.document.source(path)
+        if not own and path[:-1] not in self.unsourced:
+            self.unsourced.add(path[:-1])
+            self.fail(path, 'no source for this number: add "source:" here or in an enclosing block', key=True)
+        used = sorted({name for expression in expressions for name in expression.names()} & set(self.origins))
+        return "; ".join([own, *(f"{name}: {self.origins[name]}" for name in used if self.origins[name] != own)])
+
+    def quantity(self, path: Path, text: QuantityText) -> tuple[Value, str]:
+        """The value of a quantity and its source; (1, "") after an error."""
+        place = self.document.place(path)
+        try:
+            return text.at(place).evaluate(self.names), self.source(path, text.amount)
+        except InputError as error:
+            self.errors.extend(error.diagnostics)
+            return 1, ""
+
+    def number(self, path: Path, expression: Expression) -> Value | None:
+        """The value of an expression; None after an error."""
+        try:
+            return expression.at(self.document.place(path)).evaluate(self.names)
+        except InputError as error:
+            self.errors.extend(error.diagnostics)
+            return None
+
+    def whole(self, path: Path, expression: Expression) -> tuple[int, str]:
+        """The value of an expression that must be a positive whole number, and its source; (1, "") after an error."""
+        value = self.number(path, expression)
+        if value is None:
+            return 1, ""
+        if not isinstance(value, int) or value < 1:
+            self.fail(path, f"expected a positive whole number, found {describe(value)}")
+            return 1, ""
+        if value > LARGEST:
+            self.fail(path, f"too large: more than 2^40, found {describe(value)}")
+            return 1, ""
+        return value, self.source(path, expression)
+
+
+def resolve_parameters(
+    reader: Reader, parameters: Mapping[str, Expression], given: Mapping[str, Value] | None = None
+) -> None:
+    """Evaluate parameters in order of dependence into the reader; `given` replaces values by name."""
+    given = given or {}
+    for name in given:
+        if name not in parameters:
+            hint = did_you_mean(name, list(parameters), noun="parameters")
+            reader.fail(("parameters",), f'unknown parameter "{name}"', hint=hint)
+    active: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in reader.origins or name not in parameters:
+            return
+        path: Path = ("parameters", name)
+        if name in active:
+            chain = " -> ".join([*active[active.index(name) :], name])
+            reader.fail(path, f"parameter {name} depends on itself: {chain}")
+            return
+        expression = parameters[name]
+        if name in given:
+            reader.names[name], reader.origins[name] = given[name], f"{name} = {given[name]} given by the caller"
+            return
+        active.append(name)
+        for other in sorted(expression.names()):
+            visit(other)
+        active.pop()
+        failed = len(reader.errors)
+        if any(other in parameters and other not in reader.names for other in expression.names()):
+            reader.origins[name] = ""
+            return
+        value = reader.number(path, expression)
+        reader.origins[name] = reader.source(path, expression) if len(reader.errors) == failed else ""
+        if value is not None:
+            reader.names[name] = value
+
+    for name in parameters:
+        visit(name)
