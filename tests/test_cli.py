@@ -18,9 +18,13 @@ from conftest import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fusemap import einsum_cascade
+from fusemap.archspec import registry
 from fusemap.cli import main as shell
+from fusemap.cli.list import KINDS
 from fusemap.cli.output import emit_json, table
 from fusemap.diagnostics import Diagnostic, InputError, Span
+from fusemap.mappers import dataflow
 
 Run = Callable[..., Outcome]
 FUSEMAP = [sys.executable, "-m", "fusemap"]
@@ -230,3 +234,45 @@ def test_a_wide_table_wraps_and_loses_nothing(rows: list[tuple[str, str]]) -> No
 def test_a_ragged_table_is_refused(rows: list[list[str]], align: str) -> None:
     with pytest.raises(ValueError, match="2 headers"):
         table(rows, ("x", "y"), align)
+
+
+# --- fusemap list ---------------------------------------------------------------------------------
+
+
+def registered() -> dict[str, list[str]]:
+    """The names in the registries."""
+    return {
+        "cascades": list(einsum_cascade.names()),
+        "archs": list(registry.names("arch")),
+        "workloads": list(registry.names("workload")),
+        "dataflows": list(dataflow.names()),
+    }
+
+
+@pytest.mark.parametrize("kinds", [list(KINDS), *([kind] for kind in KINDS)], ids=" ".join)
+def test_list_names_what_is_registered_each_with_a_summary(kinds: list[str], fusemap: Run) -> None:
+    argv = kinds if len(kinds) == 1 else []
+    document = fusemap("list", *argv, "--json").json()
+    assert document.pop("schema") == "fusemap/list/1"
+    assert {kind: [entry["name"] for entry in entries] for kind, entries in document.items()} == {
+        kind: names for kind, names in registered().items() if kind in kinds
+    }
+    assert all(entry["summary"] for entries in document.values() for entry in entries)
+    printed = fusemap("list", *argv)
+    assert (printed.code, printed.err) == (0, "")
+    assert {line.split(" ")[0] for line in printed.out.splitlines()} >= {n for k in kinds for n in registered()[k]}
+    assert max(map(len, printed.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("cascades", "attention-1pass"), ("archs", "fusemax-cloud"), ("workloads", "BERT"), ("dataflows", "flat")],
+)
+def test_list_holds_the_names_that_papers_use(kind: str, name: str, fusemap: Run) -> None:
+    assert name in [entry["name"] for entry in fusemap("list", kind, "--json").json()[kind]]
+
+
+def test_list_of_an_unknown_kind_names_the_kinds(fusemap: Run) -> None:
+    outcome = fusemap("list", "cascade")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert all(kind in outcome.err for kind in KINDS)
