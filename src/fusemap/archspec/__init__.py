@@ -1,5 +1,9 @@
 """Machines, component tables and workloads as YAML data, with located errors.
 
+`load_arch`, `load_components` and `load_workload` read a built-in name or a path; `load_model` reads any
+other YAML file by a pydantic model (`SpecModel`) with the same errors, and `parse_expression` and
+`parse_quantity` read the arithmetic and the units in it.
+
 Names are imported when first used, so that `import fusemap.archspec` loads neither pydantic nor yaml.
 """
 
@@ -9,39 +13,122 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusemap.archspec.document import Document as Document
-    from fusemap.archspec.document import Path as Path
-    from fusemap.archspec.document import Place as Place
-    from fusemap.archspec.document import merge as merge
-    from fusemap.archspec.expressions import Expression as Expression
-    from fusemap.archspec.expressions import parse_expression as parse_expression
-    from fusemap.archspec.schema import ExpressionField as ExpressionField
-    from fusemap.archspec.schema import SpecModel as SpecModel
-    from fusemap.archspec.schema import load_model as load_model
-    from fusemap.archspec.schema import parse_model as parse_model
-    from fusemap.archspec.schema import validate as validate
-    from fusemap.archspec.units import parse_quantity as parse_quantity
-    from fusemap.archspec.yamlnodes import load_document as load_document
-    from fusemap.archspec.yamlnodes import parse_document as parse_document
+    from fusemap.archspec.archs import load_arch, parse_arch
+    from fusemap.archspec.area import AreaRow, area_rows, area_um2
+    from fusemap.archspec.components import Component, ComponentTable, Quantity
+    from fusemap.archspec.document import Document, Path, Place, TextFault, merge, text_place, with_sources
+    from fusemap.archspec.expressions import Expression, parse_expression
+    from fusemap.archspec.reader import Reader
+    from fusemap.archspec.registry import json_schema, names
+    from fusemap.archspec.schema import (
+        AreaField,
+        BandwidthField,
+        CapacityField,
+        EnergyField,
+        ExpressionField,
+        FrequencyField,
+        SpecModel,
+        TimeField,
+        WidthField,
+        load_model,
+        parse_model,
+        validate,
+    )
+    from fusemap.archspec.tables import load_components, parse_components
+    from fusemap.archspec.types import (
+        Action,
+        Array,
+        Dim,
+        Machine,
+        Memory,
+        OperatorCost,
+        Part,
+        Rank,
+        RegisterFile,
+        Workload,
+        environment,
+    )
+    from fusemap.archspec.units import QuantityText, parse_quantity
+    from fusemap.archspec.workloads import load_workload, parse_length, parse_workload
+    from fusemap.archspec.yamlnodes import load_document, parse_document
 
-_HOME = {
-    "Document": "document",
-    "Path": "document",
-    "Place": "document",
-    "merge": "document",
-    "Expression": "expressions",
-    "parse_expression": "expressions",
-    "ExpressionField": "schema",
-    "SpecModel": "schema",
-    "load_model": "schema",
-    "parse_model": "schema",
-    "validate": "schema",
-    "parse_quantity": "units",
-    "load_document": "yamlnodes",
-    "parse_document": "yamlnodes",
+_EXPORTS = {
+    "archs": ("load_arch", "parse_arch"),
+    "area": ("AreaRow", "area_rows", "area_um2"),
+    "components": ("Component", "ComponentTable", "Quantity"),
+    "document": ("Document", "Path", "Place", "TextFault", "merge", "text_place", "with_sources"),
+    "expressions": ("Expression", "parse_expression"),
+    "reader": ("Reader",),
+    "registry": ("json_schema", "names"),
+    "schema": (
+        *("AreaField", "BandwidthField", "CapacityField", "EnergyField", "ExpressionField", "FrequencyField"),
+        *("SpecModel", "TimeField", "WidthField", "load_model", "parse_model", "validate"),
+    ),
+    "tables": ("load_components", "parse_components"),
+    "types": (
+        *("Action", "Array", "Dim", "Machine", "Memory", "OperatorCost", "Part", "Rank", "RegisterFile"),
+        *("Workload", "environment"),
+    ),
+    "units": ("QuantityText", "parse_quantity"),
+    "workloads": ("load_workload", "parse_length", "parse_workload"),
+    "yamlnodes": ("load_document", "parse_document"),
 }
+_HOME = {name: module for module, exported in _EXPORTS.items() for name in exported}
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Action",
+    "AreaField",
+    "AreaRow",
+    "Array",
+    "BandwidthField",
+    "CapacityField",
+    "Component",
+    "ComponentTable",
+    "Dim",
+    "Document",
+    "EnergyField",
+    "Expression",
+    "ExpressionField",
+    "FrequencyField",
+    "Machine",
+    "Memory",
+    "OperatorCost",
+    "Part",
+    "Path",
+    "Place",
+    "Quantity",
+    "QuantityText",
+    "Rank",
+    "Reader",
+    "RegisterFile",
+    "SpecModel",
+    "TextFault",
+    "TimeField",
+    "WidthField",
+    "Workload",
+    "area_rows",
+    "area_um2",
+    "environment",
+    "json_schema",
+    "load_arch",
+    "load_components",
+    "load_document",
+    "load_model",
+    "load_workload",
+    "merge",
+    "names",
+    "parse_arch",
+    "parse_components",
+    "parse_document",
+    "parse_expression",
+    "parse_length",
+    "parse_model",
+    "parse_quantity",
+    "parse_workload",
+    "text_place",
+    "validate",
+    "with_sources",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -51,4 +138,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted(_HOME)

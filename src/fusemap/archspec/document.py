@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -125,7 +125,7 @@ def select(document: Document, key: str) -> Document:
 
 
 def merge(base: Document, over: Document) -> Document:
-    """Deep merge: mappings are united, any other value of `over` replaces that of `base`, null removes it.
+    """Deep merge: mappings are united, any other value of `over` replaces that of `base`, null removes a mapping.
 
     Every part keeps the place and the source it was written with, so errors point into the right file.
     """
@@ -142,7 +142,7 @@ def _merge(base: Document, over: Document, path: Path, entries: dict[Path, Entry
     data: dict[str, object] = {}
     for key in {**below, **above}:
         inner = (*path, key)
-        if key in below and key in above and above[key] is None:
+        if key in above and above[key] is None and isinstance(below.get(key), dict):
             continue
         if key in above and key in below:
             data[key] = _merge(base, over, inner, entries)
@@ -160,6 +160,16 @@ def _copy(document: Document, path: Path, entries: dict[Path, Entry]) -> object:
         entries[at] = document.entries[at]
         stack += [((*at, part), inner) for part, inner in _children(value)]
     return top
+
+
+def leaves(document: Document) -> Iterator[tuple[Path, object]]:
+    """The path and value of every part that is neither a mapping nor a list."""
+    stack: list[tuple[Path, object]] = [((), document.data)]
+    while stack:
+        path, value = stack.pop()
+        stack += [((*path, part), inner) for part, inner in _children(value)]
+        if not isinstance(value, (dict, list)):
+            yield path, value
 
 
 def _children(value: object) -> Iterable[tuple[str | int, object]]:

@@ -17,6 +17,8 @@ from pydantic_core import ErrorDetails
 from fusemap.archspec.document import Document, Path, value_at
 from fusemap.diagnostics import Diagnostic, nearest
 
+MAX_ERRORS = 50
+
 _EXPECTED: Mapping[str, str] = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -63,16 +65,21 @@ class _Fault:
         return self.error.get("ctx", {})
 
 
-def located(error: ValidationError, document: Document, model: type[BaseModel]) -> tuple[Diagnostic, ...]:
-    """Every error of a failed validation as a Diagnostic with file, line and column."""
-    faults = [_fault(details, document.data) for details in error.errors(include_url=False)]
-    return tuple(
-        [
-            *_key_errors(faults, document, model),
-            *_type_errors(faults, document),
-            *(_other(fault, document) for fault in faults if fault.error["type"] not in _GROUPED),
-        ]
-    )
+def located(
+    error: ValidationError, document: Document, model: type[BaseModel], *, without: Sequence[Path] = ()
+) -> tuple[Diagnostic, ...]:
+    """Every error of a failed validation as a Diagnostic, except at the paths `without`; at most MAX_ERRORS."""
+    all_faults = [_fault(details, document.data) for details in error.errors(include_url=False)]
+    reported = [fault for fault in all_faults if fault.path not in without]
+    faults = reported[:MAX_ERRORS]
+    found = [
+        *_key_errors(faults, document, model),
+        *_type_errors(faults, document),
+        *(_other(fault, document) for fault in faults if fault.error["type"] not in _GROUPED),
+    ]
+    if len(reported) > len(faults):
+        found.append(document.diagnostic(reported[-1].path, f"{len(reported) - len(faults)} more errors"))
+    return tuple(found)
 
 
 _GROUPED = {"missing", "extra_forbidden", *_EXPECTED}

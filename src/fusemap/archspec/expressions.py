@@ -11,7 +11,7 @@ Integers are exact; `/` gives an integer when it divides exactly, else a float; 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -100,6 +100,10 @@ class Expression:
 
     def __str__(self) -> str:
         return _format(self.tree)[0]
+
+    def __reduce__(self) -> tuple[Callable[[str, Place], Expression], tuple[str, Place]]:
+        """Pickled as its text, because the operation is a closure."""
+        return parse_text, (self.text, self.place)
 
 
 def parse_expression(text: str, *, place: Place | None = None) -> Expression:

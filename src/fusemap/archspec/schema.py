@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from fusemap.archspec.document import Document, TextFault
+from fusemap.archspec.document import Document, TextFault, leaves
 from fusemap.archspec.errors import located
 from fusemap.archspec.expressions import Expression, constant, parse_text
 from fusemap.archspec.units import (
@@ -56,11 +56,19 @@ def parse_model(text: str, model: type[ModelT], *, file: str = "<text>") -> tupl
 
 
 def validate(document: Document, model: type[ModelT]) -> ModelT:
-    """The document's data as `model`; InputError with every fault, located and in order."""
+    """The document's data as `model`; InputError with every fault, located and in order.
+
+    A key without a value is always a fault: an optional value is left out together with its key.
+    """
+    blank = [path for path, value in leaves(document) if value is None]
+    faults = [document.diagnostic(path, f'no value for "{path[-1]}"') for path in blank if path]
     try:
-        return model.model_validate(document.data)
+        validated = model.model_validate(document.data)
     except ValidationError as error:
-        raise InputError(located(error, document, model)) from None
+        raise InputError((*faults, *located(error, document, model, without=blank))) from None
+    if faults:
+        raise InputError(tuple(faults))
+    return validated
 
 
 def _custom(fault: TextFault) -> PydanticCustomError:
