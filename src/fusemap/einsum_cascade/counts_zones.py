@@ -1,0 +1,290 @@
+"""Sets of integer points cut from a box by inequalities, and the number of their points in closed form.
+
+Shapes are positive integer symbols and never parsed from text: SymPy reads E, I, N, O, Q and S as constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import sympy as sp
+
+Expr = sp.Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """`coefficient * variable + rest >= 0`; the coefficient is positive for a lower bound of the variable."""
+
+    coefficient: Expr
+    rest: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """The points of the box 0 <= v < extents[v] at which every inequality `g >= 0` holds."""
+
+    extents: Mapping[sp.Symbol, Expr]
+    inequalities: tuple[Expr, ...] = ()
+
+    def cut(self, inequalities: Iterable[Expr]) -> Zone:
+        """The part where further inequalities hold; those that follow from the box or another are left out."""
+        kept = list(self.inequalities)
+        for g in map(sp.expand, inequalities):
+            if not (holds_everywhere(g, self.extents) or self._follows(g, kept)):
+                kept = [*(h for h in kept if not self._follows(h, [g])), g]
+        return replace(self, inequalities=tuple(kept))
+
+    def contains(self, other: Zone) -> bool:
+        """Does every inequality of this zone follow from those of `other`, over the same box?"""
+        return all(self._follows(g, other.inequalities) for g in self.inequalities)
+
+    def _follows(self, g: Expr, known: Sequence[Expr]) -> bool:
+        """Does `g >= 0` follow from one `h >= 0`? Sufficient: g - h >= 0 in the whole box."""
+        return any(holds_everywhere(sp.expand(g - h), self.extents) for h in known)
+
+
+def variable(name: str) -> sp.Symbol:
+    """The symbol of a rank variable: an integer from 0."""
+    return sp.Symbol(name, integer=True, nonnegative=True)
+
+
+def shape(name: str) -> sp.Symbol:
+    """The symbol of a shape: an integer from 1.
+
+    >>> shape("E") * shape("N") / shape("E")
+    N
+    """
+    return sp.Symbol(name, integer=True, positive=True)
+
+
+def is_nonnegative(expr: Expr) -> bool:
+    """Is `expr` >= 0 for all shapes >= 1? Sufficient: its coefficients in shape - 1 are all >= 0."""
+    expanded = sp.expand(expr)
+    symbols = sorted(expanded.free_symbols, key=str)
+    if not symbols:
+        return bool(expanded.is_nonnegative)
+    if not expanded.is_polynomial(*symbols):
+        return False
+    above = [sp.Dummy(nonnegative=True) for _ in symbols]
+    shifted = sp.Poly(expanded.xreplace({s: a + 1 for s, a in zip(symbols, above, strict=True)}), *above)
+    return all(c.is_nonnegative for c in shifted.coeffs())
+
+
+def holds_everywhere(g: Expr, extents: Mapping[sp.Symbol, Expr]) -> bool:
+    """Does `g >= 0` hold in the whole box? Sufficient: its least value by interval arithmetic is."""
+    least = g
+    for var, extent in extents.items():
+        bound = as_bound(g, var)
+        if bound is None:
+            return False
+        if is_nonnegative(bound.coefficient):
+            least = least.xreplace({var: sp.Integer(0)})
+        elif is_nonnegative(-bound.coefficient):
+            least = least.subs(var, extent - 1)
+        else:
+            return False
+    return is_nonnegative(least)
+
+
+def as_bound(g: Expr, var: sp.Symbol) -> Bound | None:
+    """`g` as an expression linear in `var`; None where it is not."""
+    if var not in g.free_symbols:
+        return Bound(coefficient=sp.Integer(0), rest=g)
+    expanded = sp.expand(g)
+    coefficient = expanded.coeff(var, 1)
+    rest = sp.expand(expanded - coefficient * var)
+    if var in coefficient.free_symbols or var in rest.free_symbols:
+        return None
+    return Bound(coefficient=coefficient, rest=rest)
+
+
+def project(zone: Zone, var: sp.Symbol) -> Zone | None:
+    """The zone of the other variables for which some value of `var` is in `zone`; None if not exact.
+
+    Fourier-Motzkin elimination; on integers it is exact where all lower bounds or all upper bounds of
+    `var` have coefficient 1.
+    """
+    others = {v: n for v, n in zone.extents.items() if v != var}
+    touching = [g for g in zone.inequalities if var in g.free_symbols]
+    free = [g for g in zone.inequalities if var not in g.free_symbols]
+    lower = [Bound(coefficient=sp.Integer(1), rest=sp.Integer(0))]
+    upper = [Bound(coefficient=sp.Integer(-1), rest=zone.extents[var] - 1)]
+    for g in touching:
+        bound = as_bound(g, var)
+        if bound is None:
+            return None
+        if is_nonnegative(bound.coefficient - 1):
+            lower.append(bound)
+        elif is_nonnegative(-bound.coefficient - 1):
+            upper.append(bound)
+        else:
+            return None
+    if any(b.coefficient != 1 for b in lower) and any(b.coefficient != -1 for b in upper):
+        return None
+    pairs = [lo.coefficient * up.rest - up.coefficient * lo.rest for lo in lower for up in upper]
+    return Zone(extents=others).cut([*free, *pairs])
+
+
+def count(zone: Zone) -> Expr:
+    """The number of points of a zone, exact for all shapes.
+
+    In closed form (with Min, Max and ceiling) where the inequalities tie at most two variables
+    together; an unevaluated Sum otherwise.
+    """
+    joined = _join_digits(zone)
+    total = sp.Integer(1)
+    for part in _independent(joined):
+        total *= _count_tied(part)
+    return total
+
+
+def _independent(zone: Zone) -> list[Zone]:
+    """The zone as a product of zones: variables that no inequality ties together are apart."""
+    groups: list[set[sp.Symbol]] = [{v} for v in zone.extents]
+    for g in zone.inequalities:
+        tied = [group for group in groups if group & g.free_symbols]
+        groups = [group for group in groups if group not in tied] + ([set().union(*tied)] if tied else [])
+    parts = []
+    for group in groups:
+        extents = {v: n for v, n in zone.extents.items() if v in group}
+        parts.append(Zone(extents=extents, inequalities=tuple(g for g in zone.inequalities if g.free_symbols & group)))
+    constant = tuple(g for g in zone.inequalities if not g.free_symbols & set(zone.extents))
+    return [*parts, Zone(extents={}, inequalities=constant)] if constant else parts
+
+
+def _join_digits(zone: Zone) -> Zone:
+    """Replace variables that occur only as hi*LO + lo, lo in [0, LO), by one variable over [0, HI*LO)."""
+    tied = [v for v in zone.extents if any(v in g.free_symbols for g in zone.inequalities)]
+    for high, low in permutations(tied, 2):
+        base = zone.extents[low]
+        joined = sp.Dummy(f"{high}_{low}", integer=True, nonnegative=True)
+        replaced = [sp.expand(g.subs(low, joined - high * base)) for g in zone.inequalities]
+        if all(high not in g.free_symbols for g in replaced):
+            extents = {v: n for v, n in zone.extents.items() if v not in (high, low)}
+            return _join_digits(Zone(extents={**extents, joined: zone.extents[high] * base}).cut(replaced))
+    return zone
+
+
+def _count_tied(zone: Zone) -> Expr:
+    if not zone.inequalities:
+        return sp.prod(zone.extents.values())
+    closed = _closed_one(zone) if len(zone.extents) == 1 else None
+    if len(zone.extents) == 2:
+        forms = [c for pair in permutations(zone.extents) if (c := _closed_two(zone, *pair)) is not None]
+        closed = min(forms, key=lambda c: (sp.count_ops(c), str(c)), default=None)
+    return _as_sum(zone) if closed is None else closed
+
+
+def _closed_one(zone: Zone) -> Expr | None:
+    (var,) = zone.extents
+    limits = _limits(zone, var)
+    if limits is None:
+        return None
+    lower, upper = limits
+    return _at_least_zero(_least([zone.extents[var], *upper]) - _greatest([sp.Integer(0), *lower]))
+
+
+def _limits(zone: Zone, var: sp.Symbol) -> tuple[list[Expr], list[Expr]] | None:
+    """Bounds L <= var < U from the inequalities, box left out; None where one is not linear in `var`."""
+    lower: list[Expr] = []
+    upper: list[Expr] = []
+    for g in zone.inequalities:
+        bound = as_bound(g, var)
+        if bound is None:
+            return None
+        if is_nonnegative(bound.coefficient - 1):
+            lower.append(_ceiling(-bound.rest, bound.coefficient))
+        elif is_nonnegative(-bound.coefficient - 1):
+            upper.append(sp.floor(bound.rest / -bound.coefficient) + 1)
+        else:
+            return None
+    return lower, upper
+
+
+def _closed_two(zone: Zone, inner: sp.Symbol, outer: sp.Symbol) -> Expr | None:
+    """Sum over `outer` of the number of values of `inner`, at most one bound on either side of it.
+
+    The number of integers in [L, U) and [0, n) is clamp(U) - clamp(L) with clamp(x) = min(max(x, 0), n),
+    provided L <= U.
+    """
+    alone = tuple(g for g in zone.inequalities if inner not in g.free_symbols)
+    tied = replace(zone, inequalities=tuple(g for g in zone.inequalities if inner in g.free_symbols))
+    limits, ends = _limits(tied, inner), _limits(replace(zone, inequalities=alone), outer)
+    if limits is None or ends is None or len(limits[0]) > 1 or len(limits[1]) > 1:
+        return None
+    if any(as_bound(x, outer) is None for x in (*limits[0], *limits[1])):
+        return None
+    steps = zone.extents[outer]
+    start = _greatest([sp.Integer(0), *ends[0]])
+    stop = _greatest([start, _least([steps, *ends[1]])])
+    lower, upper = limits
+    if lower and upper and not holds_everywhere(sp.expand(upper[0] - lower[0]), {outer: steps}):
+        return None
+    parts = [_sum_width(lower, upper, outer, end, zone.extents[inner]) for end in (stop, start)]
+    return None if None in parts else sp.expand(parts[0] - parts[1])
+
+
+def _sum_width(
+    lower: Sequence[Expr], upper: Sequence[Expr], outer: sp.Symbol, steps: Expr, width: Expr
+) -> Expr | None:
+    """Sum over outer in [0, steps) of the number of integers in [lower, upper) and [0, width)."""
+    above = _sum_clamped(upper[0], outer, steps, width) if upper else steps * width
+    below = _sum_clamped(lower[0], outer, steps, width) if lower else sp.Integer(0)
+    return None if above is None or below is None else above - below
+
+
+def _sum_clamped(x: Expr, var: sp.Symbol, steps: Expr, width: Expr) -> Expr | None:
+    """Sum over var in [0, steps) of min(max(x, 0), width), x linear in var."""
+    high, low = _sum_ramp(x, var, steps), _sum_ramp(sp.expand(x - width), var, steps)
+    return None if high is None or low is None else high - low
+
+
+def _sum_ramp(x: Expr, var: sp.Symbol, steps: Expr) -> Expr | None:
+    """Sum over var in [0, steps) of max(x, 0), x = a*var + c: an arithmetic series over the positive part."""
+    bound = as_bound(x, var)
+    assert bound is not None
+    a, c = bound.coefficient, bound.rest
+    if a == 0:
+        return steps * _at_least_zero(c)
+    if is_nonnegative(a):
+        first = _clamp(_ceiling(-c, a), steps)
+        return a * (steps * (steps - 1) - first * (first - 1)) / 2 + c * (steps - first)
+    if is_nonnegative(-a):
+        stop = _clamp(_ceiling(c, -a), steps)
+        return a * stop * (stop - 1) / 2 + c * stop
+    return None
+
+
+def _as_sum(zone: Zone) -> Expr:
+    """The count as nested sums over the box of 1 where all inequalities hold."""
+    holds = sp.And(*(sp.Ge(g, 0, evaluate=False) for g in zone.inequalities))
+    inside = sp.Piecewise((sp.Integer(1), holds), (sp.Integer(0), True))
+    return sp.Sum(inside, *((v, 0, n - 1) for v, n in zone.extents.items())) if zone.extents else inside
+
+
+def _clamp(x: Expr, top: Expr) -> Expr:
+    return _at_least_zero(_least([x, top]))
+
+
+def _at_least_zero(x: Expr) -> Expr:
+    return _greatest([sp.Integer(0), x])
+
+
+def _least(values: Sequence[Expr]) -> Expr:
+    """The minimum, decided where the difference of two values has a known sign."""
+    kept: list[Expr] = []
+    for value in values:
+        if not any(is_nonnegative(value - other) for other in kept):
+            kept = [other for other in kept if not is_nonnegative(other - value)] + [value]
+    return sp.Min(*kept)
+
+
+def _greatest(values: Sequence[Expr]) -> Expr:
+    return -_least([-v for v in values])
+
+
+def _ceiling(x: Expr, divisor: Expr) -> Expr:
+    return x if divisor == 1 else sp.ceiling(x / divisor)
