@@ -139,3 +139,13 @@ def test_help_and_unknown_commands_load_no_heavy_package() -> None:
 
 def test_a_planted_heavy_import_is_found() -> None:
     assert heavy_after("import fusemap.cli.main, numpy") == ["numpy"]
+
+
+def test_yaml_is_read_without_the_c_library_too() -> None:
+    statement = "import yaml; vars(yaml).pop('CSafeLoader', None); from fusemap.cli.main import main"
+    command = [sys.executable, "-c", f"{statement}; main(['list', 'archs'])"]
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    usual = subprocess.run(
+        [sys.executable, "-m", "fusemap", "list", "archs"], capture_output=True, text=True, check=True
+    )
+    assert plain == usual.stdout
