@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fusemap.einsum_cascade.scope import reduced_variables
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
@@ -17,12 +18,14 @@ from fusemap.einsum_cascade.types import (
     Number,
     RankExpr,
     Reduce,
+    ReduceVar,
     ShapeDecl,
     SizeOf,
     Term,
     ValueOf,
 )
 
+_WIDTH = 100
 _SIGNS = {"add": " + ", "sub": " - ", "mul": "*", "div": " / "}
 _SUM, _PRODUCT, _UNARY = 0, 1, 2
 _LEVELS = {"add": _SUM, "sub": _SUM, "mul": _PRODUCT, "div": _PRODUCT}
@@ -43,13 +46,20 @@ def format_cascade(cascade: Cascade) -> str:
 def _lines(cascade: Cascade) -> Iterator[str]:
     yield f"cascade {cascade.name}"
     yield from (f"shape {_shape(s)}" for s in cascade.shapes)
-    if cascade.inputs:
-        yield f"input {', '.join(format_access(a) for a in cascade.inputs)}"
-    if cascade.outputs:
-        yield f"output {', '.join(cascade.outputs)}"
+    yield from _listed("input", [format_access(a) for a in cascade.inputs])
+    yield from _listed("output", list(cascade.outputs))
     yield from (f"stop: {s.var} >= {format_rank_expr(s.bound)}" for s in cascade.stops)
     yield from (f"init: {format_einsum(e)}" for e in cascade.inits)
     yield from (format_einsum(e) for e in cascade.einsums)
+
+
+def _listed(keyword: str, items: list[str]) -> Iterator[str]:
+    """All items in one line if they fit, else one a line."""
+    line = f"{keyword} {', '.join(items)}"
+    if len(line) > _WIDTH:
+        yield from (f"{keyword} {item}" for item in items)
+    elif items:
+        yield line
 
 
 def _shape(shape: ShapeDecl) -> str:
@@ -60,9 +70,18 @@ def _shape(shape: ShapeDecl) -> str:
 
 def format_einsum(einsum: Einsum) -> str:
     """One Einsum in one line; an implied sum stays implied."""
-    reduce = f"{_reduce(einsum.reduce)} " if einsum.reduce is not None and einsum.reduce.explicit else ""
+    reduce = f"{_reduce(einsum.reduce)} " if einsum.reduce is not None and not _is_implied(einsum) else ""
     conditions = f" for {format_conditions(einsum.conditions)}" if einsum.conditions else ""
     return f"{format_access(einsum.output)} = {reduce}{format_expr(einsum.expr)}{conditions}"
+
+
+def _is_implied(einsum: Einsum) -> bool:
+    """Would leaving the reduction out be read back as the same reduction?"""
+    reduce = einsum.reduce
+    if reduce is None or reduce.explicit or reduce.operator != "sum":
+        return False
+    variables = tuple(ReduceVar(var=v) for v in reduced_variables(einsum.output, einsum.expr))
+    return reduce.variables == variables
 
 
 def _reduce(reduce: Reduce) -> str:

@@ -1,0 +1,163 @@
+"""Errors of a cascade that show once sizes are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+from fusemap.diagnostics import Diagnostic, InputError, Span
+from fusemap.einsum_cascade.check import MAX_ERRORS
+from fusemap.einsum_cascade.check_context import Context, context_of, where
+from fusemap.einsum_cascade.feasible import Point, linear
+from fusemap.einsum_cascade.operators import BUILTIN
+from fusemap.einsum_cascade.order import circles
+from fusemap.einsum_cascade.printer import format_rank_expr
+from fusemap.einsum_cascade.resolve import Sizes, extent, resolve_sizes
+from fusemap.einsum_cascade.scope import accesses, output_variables, shape_of
+from fusemap.einsum_cascade.space import Box, Space, meet, merged, outside, space_of
+from fusemap.einsum_cascade.types import Access, Cascade, Stop, TensorName
+
+
+def check_sizes(cascade: Cascade, sizes: Mapping[str, int], *, ignore_unknown: bool = False) -> Sizes:
+    """The extents of all shapes, for which the cascade is shown to be executable.
+
+    `sizes` may leave out what the `shape` lines imply. InputError with every contradicting or missing
+    size, else with every read of an element that is never written, every element written twice and
+    every dependency cycle. Elements that a condition leaves out are absent, not unwritten. Reasons on
+    intervals and linear inequalities, so the effort does not grow with the sizes.
+
+    >>> from fusemap.einsum_cascade.parser import parse
+    >>> sums = parse("input A[k]\\nstop: k >= K\\ninit: S[0] = 0\\nS[k+1] = S[k] + A[k]\\nT = S[K]")
+    >>> dict(check_sizes(sums, {"K": 1 << 20}))
+    {'K': 1048576}
+    """
+    known = resolve_sizes(cascade, sizes, ignore_unknown=ignore_unknown)
+    context = context_of(cascade, BUILTIN, frozenset())
+    found = [*_bad_stops(context, known)]
+    if not found:
+        spaces = tuple(space_of(cascade, known, e) for e in (*cascade.inits, *cascade.einsums))
+        found += islice(_elements(context, known, spaces), MAX_ERRORS)
+    if found:
+        raise InputError(tuple(found))
+    return known
+
+
+def written_boxes(cascade: Cascade, sizes: Sizes) -> dict[TensorName, tuple[Box, ...]]:
+    """The coordinates that inputs, inits and Einsums write, by tensor, as boxes of inclusive intervals.
+
+    Conditions are left out: what they cut is absent.
+
+    >>> from fusemap.einsum_cascade.parser import parse
+    >>> written_boxes(parse("input A[k]\\nstop: i >= K\\ninit: S[0] = 0\\nS[i+1] = S[i] + A[i]"), {"K": 4})
+    {'A': (((0, 3),),), 'S': (((0, 4),),)}
+    """
+    boxes: dict[TensorName, list[Box]] = {}
+    for access in cascade.inputs:
+        box = tuple((0, sizes[shape_of(v)] - 1) for v in output_variables(access))
+        boxes.setdefault(access.tensor, []).append(box)
+    for einsum in (*cascade.inits, *cascade.einsums):
+        box = space_of(cascade, sizes, einsum).box(einsum.output)
+        boxes.setdefault(einsum.name, []).append(box)
+    return {t: merged(b) for t, b in boxes.items()}
+
+
+def _bad_stops(context: Context, sizes: Sizes) -> Iterator[Diagnostic]:
+    for stop in context.cascade.stops:
+        if extent(context.cascade, sizes, stop.var) < 1:
+            yield _bad_stop(context, stop, extent(context.cascade, sizes, stop.var))
+
+
+def _bad_stop(context: Context, stop: Stop, bound: int) -> Diagnostic:
+    message = f"{stop.var} has no coordinate: {stop.var} >= {format_rank_expr(stop.bound)} = {bound} holds at once"
+    return context.error(stop.span, message)
+
+
+def _elements(context: Context, sizes: Sizes, spaces: Sequence[Space]) -> Iterator[Diagnostic]:
+    boxes = written_boxes(context.cascade, sizes)
+    yield from _negative(context, spaces)
+    yield from _twice(context, sizes, spaces)
+    for space in spaces:
+        for access in accesses(space.einsum):
+            yield from _unwritten(context, space, access, boxes.get(access.tensor, ()))
+    for circle in circles(context.cascade, spaces):
+        span = next(s.einsum.span for s in spaces if s.einsum.name == circle[0])
+        hint = "no iterative rank steps forward around it"
+        yield context.error(span, f"dependency cycle: {' -> '.join(circle)}", hint)
+
+
+def _negative(context: Context, spaces: Sequence[Space]) -> Iterator[Diagnostic]:
+    for space in spaces:
+        output = space.einsum.output
+        for index, (low, _) in zip(output.indices, space.box(output), strict=True):
+            if low < 0:
+                text = format_rank_expr(index.expr)
+                yield context.error(
+                    index.span, f"{output.tensor} is written at {text} = {low}, before its first element"
+                )
+
+
+def _twice(context: Context, sizes: Sizes, spaces: Sequence[Space]) -> Iterator[Diagnostic]:
+    """Pairs of writers of one tensor that have an element in common, and flattenings that fold."""
+    earlier: dict[TensorName, list[Space]] = {}
+    for space in sorted(spaces, key=lambda s: s.einsum.span):
+        output = space.einsum.output
+        for other in earlier.get(output.tensor, ()):
+            element = _common(context.cascade, sizes, other, space)
+            if element is not None:
+                yield _written_twice(context, output, element, other.einsum.output.span)
+                break
+        earlier.setdefault(output.tensor, []).append(space)
+        element = _folded(context.cascade, sizes, space)
+        if element is not None:
+            yield _written_twice(context, output, element, output.span)
+
+
+def _written_twice(context: Context, output: Access, element: tuple[int, ...], first: Span) -> Diagnostic:
+    message = f"element {_element(output.tensor, element)} is written twice"
+    return context.error(output.span, message, where(first) if first != output.span else "by the same Einsum")
+
+
+def _element(tensor: TensorName, coordinates: tuple[int, ...]) -> str:
+    return f"{tensor}[{','.join(map(str, coordinates))}]" if coordinates else tensor
+
+
+def _common(cascade: Cascade, sizes: Sizes, left: Space, right: Space) -> tuple[int, ...] | None:
+    """Coordinates that both write, or None."""
+    if not meet(left.box(left.einsum.output), right.box(right.einsum.output)):
+        return None
+    other = space_of(cascade, sizes, left.einsum, prefix="other ")
+    mine = [right.form(i.expr) for i in right.einsum.output.indices]
+    theirs = [other.form(i.expr) for i in left.einsum.output.indices]
+    equal = [d for a, b in zip(mine, theirs, strict=True) for d in (a - b, b - a)]
+    point = right.find((), (*other.constraints, *equal))
+    return None if point is None else tuple(form.at(point) for form in mine)
+
+
+def _folded(cascade: Cascade, sizes: Sizes, space: Space) -> tuple[int, ...] | None:
+    """An element that two points of one Einsum write: only where v of u*V+v ranges beyond V."""
+    compound = [i.expr for i in space.einsum.output.indices if len(space.form(i.expr).coefficients) > 1]
+    if not compound:
+        return None
+    other = space_of(cascade, sizes, space.einsum, prefix="other ")
+    indices = [i.expr for i in space.einsum.output.indices]
+    pairs = [(space.form(e), other.form(e)) for e in indices]
+    equal = [d for a, b in pairs for d in (a - b, b - a)]
+    for expr in compound:
+        for var, _ in space.form(expr).coefficients:
+            apart = linear({var: 1}) - linear({f"{other.prefix}{var}": 1})
+            point = space.find((), (*other.constraints, *equal, apart.shifted(-1)))
+            if point is not None:
+                return tuple(form.at(point) for form, _ in pairs)
+    return None
+
+
+def _unwritten(context: Context, space: Space, access: Access, boxes: Sequence[Box]) -> Iterator[Diagnostic]:
+    point: Point | None = outside(space, access, boxes)
+    if point is None:
+        return
+    element = tuple(space.form(i.expr).at(point) for i in access.indices)
+    at = ", ".join(f"{v} = {point[v]}" for v in sorted(space.lasts) if v in point)
+    message = f"{_element(access.tensor, element)} is never written" + (f", but read at {at}" if at else "")
+    spans = " or ".join(f"{access.tensor}[{','.join(f'{a}..{b}' for a, b in box)}]" for box in boxes)
+    inits = "" if access.tensor in context.inputs else f"; is an init: of {access.tensor} missing?"
+    yield context.error(access.span, message, f"written: {spans}{inits}")

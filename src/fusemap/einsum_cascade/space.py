@@ -1,0 +1,163 @@
+"""Iteration spaces and written coordinates as integer inequalities, for known sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fusemap.einsum_cascade.feasible import Linear, Point, find_point, linear
+from fusemap.einsum_cascade.linear import ordered, value
+from fusemap.einsum_cascade.resolve import Sizes, extent
+from fusemap.einsum_cascade.scope import conditions_of, variables_of
+from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, FloorDiv, RankExpr
+
+Interval = tuple[int, int]
+Box = tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The points of an Einsum: `lasts[v]` is the last coordinate of variable v, from 0 on.
+
+    `prefix` tells the variables of two spaces apart; v//S and v%S count as variables of their own,
+    which `constraints` ties to v.
+    """
+
+    einsum: Einsum
+    sizes: Sizes
+    lasts: Mapping[str, int]
+    constraints: tuple[Linear, ...]
+    prefix: str = ""
+
+    def form(self, expr: RankExpr) -> Linear:
+        """The coordinate as a linear form."""
+        return _form(expr, self.sizes, self.prefix)
+
+    def interval(self, expr: RankExpr) -> Interval:
+        """Least and greatest value of an index if the conditions are left out."""
+        if not isinstance(expr, Affine):
+            last, divisor = self.lasts[self.prefix + expr.var], self.sizes[expr.shape]
+            return (0, last // divisor if isinstance(expr, FloorDiv) else min(last, divisor - 1))
+        form = self.form(expr)
+        terms = [c * self.lasts[v] for v, c in form.coefficients]
+        return form.constant + sum(min(t, 0) for t in terms), form.constant + sum(max(t, 0) for t in terms)
+
+    def box(self, access: Access) -> Box:
+        """The interval of every index of an access."""
+        return tuple(self.interval(i.expr) for i in access.indices)
+
+    def find(self, exprs: Iterable[RankExpr], also: Iterable[Linear]) -> Point | None:
+        """A point of the space at which the forms in `also`, made of `exprs`, are >= 0."""
+        ties = (c for e in exprs for c in _ties(e, self.sizes, self.prefix))
+        return find_point((*self.constraints, *ties, *also))
+
+
+def space_of(cascade: Cascade, sizes: Sizes, einsum: Einsum, *, prefix: str = "") -> Space:
+    """The product of the ranges of the Einsum's variables, cut by all its conditions."""
+    lasts = {prefix + v: extent(cascade, sizes, v) - 1 for v in variables_of(einsum)}
+    constraints = [c for v, last in lasts.items() for c in (linear({v: 1}), linear({v: -1}, last))]
+    for chain in conditions_of(einsum):
+        for operand in chain.operands:
+            constraints += _ties(operand, sizes, prefix)
+        for high, low, gap in ordered(chain):
+            constraints.append((_form(high, sizes, prefix) - _form(low, sizes, prefix)).shifted(-gap))
+    return Space(einsum=einsum, sizes=sizes, lasts=lasts, constraints=tuple(constraints), prefix=prefix)
+
+
+def _form(expr: RankExpr, sizes: Sizes, prefix: str) -> Linear:
+    if isinstance(expr, Affine):
+        coefficients, constant = value(expr, sizes)
+        return linear({prefix + v: c for v, c in coefficients.items()}, constant)
+    quotient, rest = _parts(expr, prefix)
+    return linear({quotient if isinstance(expr, FloorDiv) else rest: 1})
+
+
+def _parts(expr: RankExpr, prefix: str) -> tuple[str, str]:
+    """Names for the quotient and the rest of a variable by a shape; no variable has such a name."""
+    if isinstance(expr, Affine):
+        raise TypeError("an affine expression has no quotient")
+    return f"{prefix}{expr.var}//{expr.shape}", f"{prefix}{expr.var}%{expr.shape}"
+
+
+def _ties(expr: RankExpr, sizes: Sizes, prefix: str) -> Iterator[Linear]:
+    """var = quotient*shape + rest with 0 <= rest < shape, as inequalities."""
+    if isinstance(expr, Affine):
+        return
+    quotient, rest = _parts(expr, prefix)
+    divisor = sizes[expr.shape]
+    whole = {prefix + expr.var: 1, quotient: -divisor, rest: -1}
+    yield linear(whole)
+    yield linear({v: -c for v, c in whole.items()})
+    yield linear({rest: 1})
+    yield linear({rest: -1}, divisor - 1)
+
+
+def within(form: Linear, interval: Interval) -> tuple[Linear, Linear]:
+    """The two inequalities of low <= form <= high."""
+    low, high = interval
+    return form.shifted(-low), linear({v: -c for v, c in form.coefficients}, high - form.constant)
+
+
+def covers(outer: Box, inner: Box) -> bool:
+    """Does the box hold every point of the other?"""
+    return all(a <= c and d <= b for (a, b), (c, d) in zip(outer, inner, strict=True))
+
+
+def meet(left: Box, right: Box) -> bool:
+    """Do two boxes have a point in common?"""
+    return all(a <= d and c <= b for (a, b), (c, d) in zip(left, right, strict=True))
+
+
+def merged(boxes: Iterable[Box]) -> tuple[Box, ...]:
+    """Fewer boxes with the same points: neighbours that differ in one position become one."""
+    rest = sorted(set(boxes))
+    while True:
+        done: list[Box] = []
+        for box in rest:
+            joined = _joined(done[-1], box) if done else None
+            if joined is None:
+                done.append(box)
+            else:
+                done[-1] = joined
+        if len(done) == len(rest):
+            return tuple(done)
+        rest = done
+
+
+def _joined(left: Box, right: Box) -> Box | None:
+    """The union of two boxes if it is a box."""
+    if covers(left, right):
+        return left
+    if covers(right, left):
+        return right
+    differing = [k for k, (a, b) in enumerate(zip(left, right, strict=True)) if a != b]
+    if len(differing) != 1:
+        return None
+    at = differing[0]
+    (a, b), (c, d) = left[at], right[at]
+    if max(a, c) > min(b, d) + 1:
+        return None
+    return (*left[:at], (min(a, c), max(b, d)), *left[at + 1 :])
+
+
+def outside(space: Space, access: Access, boxes: Sequence[Box]) -> Point | None:
+    """A point of the space at which the access is in none of the boxes, by the sides it can be beyond."""
+    if any(covers(b, space.box(access)) for b in boxes):
+        return None
+    exprs = [i.expr for i in access.indices]
+    forms = [space.form(e) for e in exprs]
+
+    def beyond(chosen: tuple[Linear, ...], rest: Sequence[Box]) -> Point | None:
+        point = space.find(exprs, chosen)
+        if point is None or not rest:
+            return point
+        for form, (low, high) in zip(forms, rest[0], strict=True):
+            above = form.shifted(-high - 1)
+            below = linear({v: -c for v, c in form.coefficients}, low - 1 - form.constant)
+            for side in (below, above):
+                found = beyond((*chosen, side), rest[1:])
+                if found is not None:
+                    return found
+        return None
+
+    return beyond((), boxes)
