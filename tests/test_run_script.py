@@ -151,7 +151,7 @@ def test_a_fresh_clone_runs_from_another_directory(bytecode: str, tmp_path: Path
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": bytecode, "VIRTUAL_ENV": "elsewhere"}
-    command = [clone / "run", "fusemap", "list", "--json"]
+    command = [str(clone / "run"), "fusemap", "list", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '"attention-1pass"' in done.stdout
