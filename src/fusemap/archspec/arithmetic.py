@@ -13,7 +13,7 @@ from fusemap.archspec.document import TextFault
 Value: TypeAlias = int | float
 Operation: TypeAlias = Callable[[Mapping[str, Value]], Value]
 
-MAX_BITS = 4096
+MAX_BITS = 1000  # so that every integer converts to a finite float
 MAX_TRIAL = 1 << 21
 
 
@@ -34,7 +34,7 @@ class Function:
 
 
 def checked(apply: Callable[..., Value], operands: tuple[Operation, ...], offset: int, length: int) -> Operation:
-    """The operation that applies a function to its operands' values; a failure or an infinite result is a TextFault."""
+    """The operation that applies a function to its operands' values; a failure is a TextFault."""
 
     def fault(error: Exception) -> TextFault:
         return TextFault(_reason(error), offset=offset, length=length)
@@ -70,7 +70,7 @@ def _reason(error: Exception) -> str:
 
 
 def _finite(value: Value) -> Value:
-    if isinstance(value, float) and not math.isfinite(value):
+    if value.bit_length() > MAX_BITS if isinstance(value, int) else not math.isfinite(value):
         raise OverflowError
     return value
 
@@ -94,7 +94,7 @@ def floor_divide(x: Value, y: Value) -> Value:
 def power(x: Value, y: Value) -> Value:
     """x ** y for a real result of bounded size."""
     if isinstance(x, int) and isinstance(y, int) and y >= 0:
-        if x.bit_length() * y > MAX_BITS:
+        if (x.bit_length() - 1) * y > MAX_BITS:
             raise OverflowError
         return int(x**y)
     if x < 0 and y != math.floor(y):

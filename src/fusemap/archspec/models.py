@@ -20,7 +20,6 @@ from fusemap.archspec.schema import (
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 _SOURCE = "who published these numbers; holds for the enclosed blocks too"
-_ONE = constant(1)
 
 
 class SourcedModel(SpecModel):
@@ -82,7 +81,7 @@ class PartModel(SourcedModel):
     """Instances of a component, for the area."""
 
     per: Literal["pe", "column", "array", "chip"]
-    count: ExpressionField = _ONE
+    count: ExpressionField = Field(default_factory=lambda: constant(1))
 
 
 class ArrayModel(SourcedModel):
