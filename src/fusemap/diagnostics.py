@@ -113,3 +113,34 @@ def _excerpt(source: str, span: Span, width: int = 100) -> list[str]:
     at = span.column - 1 - start
     caret = " " * at + "^" + "~" * max(0, min(span.length, len(text) - at) - 1)
     return [f"    {text}", f"    {caret}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One reason why something does not fit: what is needed, the limit, the unit, what would fit.
+
+    >>> print(Violation(what="global_buffer", need=40, limit=32, unit="MiB", hint="P1 = 4 fits"))
+    global_buffer: needs 40 MiB, limit 32 MiB (P1 = 4 fits)
+    """
+
+    what: str
+    need: float
+    limit: float
+    unit: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        tail = f" ({self.hint})" if self.hint else ""
+        return f"{self.what}: needs {self.need:,.10g} {self.unit}, limit {self.limit:,.10g} {self.unit}{tail}"
+
+
+@dataclass(eq=False)
+class DoesNotFit(Exception):
+    """The input is right and the answer is no: a command reports it and ends with exit code 1."""
+
+    subject: str
+    violations: tuple[Violation, ...]
+
+    def __str__(self) -> str:
+        lines = [f"does not fit: {self.subject}", *(f"  {violation}" for violation in self.violations)]
+        return "\n".join(lines)

@@ -17,10 +17,10 @@ from typing import Any
 
 import click
 
-from fusemap.diagnostics import InputError
+from fusemap.diagnostics import DoesNotFit, InputError
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-OK, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 2, 70, 130, 141
+OK, ANSWER_IS_NO, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 70, 130, 141
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -116,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else OK
     except InputError as error:
         return _fail(str(error), INPUT_WRONG)
+    except DoesNotFit as answer:
+        return _fail(str(answer), ANSWER_IS_NO)
     except click.ClickException as error:
         error.show()
         return INPUT_WRONG

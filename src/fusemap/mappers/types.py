@@ -163,10 +163,19 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """Stages one after another, overlapped with the phase's memory traffic."""
+    """Stages one after another, overlapped with the phase's memory traffic.
+
+    `pipelined`: consumers work on tiles of an earlier iteration than their producers.
+    """
 
     name: str
     stages: tuple[Stage, ...]
+    pipelined: bool = False
+
+    @property
+    def einsums(self) -> tuple[str, ...]:
+        """All Einsums of the phase in binding order."""
+        return tuple(e for stage in self.stages for _, einsums in stage.work for e in einsums)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,9 +94,7 @@ def relevant_bound(level: Level, ranks: frozenset[str]) -> Count:
     return product
 
 
-def _analyse_operand(
-    einsum: str, mapping: EinsumMapping, operand: Operand, rule: PartitionRule
-) -> list[LevelCount]:
+def _analyse_operand(einsum: str, mapping: EinsumMapping, operand: Operand, rule: PartitionRule) -> list[LevelCount]:
     levels = mapping.levels
     tile = tiles(levels, operand)
     visits, instances = _visits_and_instances(levels, operand.ranks)
@@ -123,9 +121,17 @@ def _analyse_operand(
         assert isinstance(level, Storage)
         result.append(
             LevelCount(
-                einsum=einsum, memory=level.memory, operand=operand, tile=tile[i], visits=visits[i], access=access,
-                partition=part[i] if operand.is_output else 0, reads=reads, fills=fills,
-                updates=access if operand.is_output else 0, instances=instances[i],
+                einsum=einsum,
+                memory=level.memory,
+                operand=operand,
+                tile=tile[i],
+                visits=visits[i],
+                access=access,
+                partition=part[i] if operand.is_output else 0,
+                reads=reads,
+                fills=fills,
+                updates=access if operand.is_output else 0,
+                instances=instances[i],
             )
         )
         demand, child = own, i

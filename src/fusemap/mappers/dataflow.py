@@ -1,0 +1,201 @@
+"""A dataflow as data: loop nests, keep sets, spills and the binding in time, sizes as expressions.
+
+The file format is documented by the models below (`fusemap schema dataflow` prints it as JSON schema).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from fusemap.archspec.document import Document, merge
+from fusemap.archspec.expressions import Expression
+from fusemap.archspec.schema import ExpressionField, SpecModel, validate
+from fusemap.archspec.yamlnodes import load_document, parse_document
+from fusemap.diagnostics import did_you_mean, input_error
+
+Loops = list[dict[str, ExpressionField]]
+Kept = list[str | dict[str, ExpressionField]]
+
+
+class LevelModel(SpecModel):
+    """A level of a nest: `memory` with temporal loops, or `spatial` (an array dimension) with spatial ones."""
+
+    memory: str | None = None
+    spatial: str | None = None
+    loops: Loops = Field(default_factory=list)
+
+
+class NestModel(SpecModel):
+    """Levels outside in; an Einsum takes the loops over the ranks that it has."""
+
+    array: str
+    levels: list[LevelModel]
+
+
+class ChoiceModel(SpecModel):
+    """Use this nest when the expression is not zero (the last choice may leave it out)."""
+
+    use: str
+    when: ExpressionField | None = None
+
+
+class SearchModel(SpecModel):
+    """Split the outermost loops of these ranks with memory `at`, whose loop order and bypass are free."""
+
+    at: str
+    split: list[str]
+
+
+class SpillModel(SpecModel):
+    """`memory` holds only 1 - fraction of the listed tensors (default: of all that it keeps)."""
+
+    memory: str
+    fraction: ExpressionField
+    tensors: list[str] | None = None
+
+
+class EinsumModel(SpecModel):
+    """How one Einsum runs; `keep` lists tensors per memory, `{T: expression}` keeps T when it is not zero."""
+
+    nest: str | list[ChoiceModel]
+    keep: dict[str, Kept] = Field(default_factory=dict)
+    spill: SpillModel | None = None
+    search: SearchModel | None = None
+
+
+class StallModel(SpecModel):
+    """The stage waits `factor` times the time of `einsum`."""
+
+    einsum: str
+    factor: ExpressionField
+    why: str
+
+
+class StageModel(SpecModel):
+    """Einsums that run at the same time, per array."""
+
+    name: str
+    work: dict[str, list[str]]
+    stalls: list[StallModel] = Field(default_factory=list)
+
+
+class PhaseModel(SpecModel):
+    """Stages one after another, overlapped with the phase's memory traffic.
+
+    `pipelined` declares that consumers run on tiles of an earlier iteration, so that an Einsum may share
+    a stage with its producer or precede it.
+    """
+
+    phase: str
+    pipelined: bool = False
+    stages: list[StageModel]
+
+
+class ParametersModel(SpecModel):
+    """Numbers looked up in a table by `key` columns; where no row matches, `rules` compute them."""
+
+    table: str
+    key: list[str]
+    rules: dict[str, ExpressionField] = Field(default_factory=dict)
+
+
+class DataflowModel(SpecModel):
+    """A dataflow file."""
+
+    description: str
+    source: str
+    cascades: list[str]
+    extends: str | None = None
+    parameters: ParametersModel | None = None
+    tiles: dict[str, ExpressionField] = Field(default_factory=dict)
+    nests: dict[str, NestModel] = Field(default_factory=dict)
+    einsums: dict[str, EinsumModel] = Field(default_factory=dict)
+    in_place: list[list[str]] = Field(default_factory=list)
+    otherwise: Literal["search", "refuse"] = "refuse"
+    binding: list[PhaseModel] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataflow:
+    """A validated dataflow file with the places of its parts."""
+
+    model: DataflowModel
+    document: Document = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The dataflow's name: that of its file."""
+        return Path(self.document.file).stem
+
+    def located(self, expression: Expression, *path: str | int) -> Expression:
+        """The expression, with its errors pointing at `path` of the file."""
+        return expression.at(self.document.place(path))
+
+
+def names() -> tuple[str, ...]:
+    """Names of the built-in dataflows.
+
+    >>> "flat" in names()
+    True
+    """
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in _library().iterdir() if f.name.endswith(".yaml")))
+
+
+def load_dataflow(name_or_path: str) -> Dataflow:
+    """A built-in dataflow by name, or a YAML file by path; InputError when it is neither or is wrong."""
+    if name_or_path in names():
+        text = (_library() / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        return _extended(parse_document(text, file=f"{name_or_path}.yaml"), ())
+    path = Path(name_or_path)
+    if not path.exists() and path.suffix not in (".yaml", ".yml"):
+        hint = did_you_mean(name_or_path, names(), noun="dataflows")
+        raise input_error(f"no dataflow or file named {name_or_path}", hint=hint)
+    return _extended(load_document(path), ())
+
+
+def read_table(dataflow: Dataflow) -> tuple[Mapping[str, float], ...]:
+    """Rows of the dataflow's parameter table, column name -> number; `#` lines are comments."""
+    parameters = dataflow.model.parameters
+    if parameters is None:
+        return ()
+    beside = Path(dataflow.document.file).parent / parameters.table
+    source = beside if beside.exists() else _library() / parameters.table
+    if not source.is_file():
+        raise dataflow.document.error(("parameters", "table"), f"no table named {parameters.table}")
+    lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    header = lines[0].split(",")
+    return tuple(_row(dataflow, header, line) for line in lines[1:])
+
+
+def _extended(document: Document, above: tuple[str, ...]) -> Dataflow:
+    """The dataflow of a document, merged over the one it extends."""
+    base = document.data.get("extends") if isinstance(document.data, dict) else None
+    if isinstance(base, str):
+        if base in above:
+            raise document.error(("extends",), f"dataflow {base} extends itself")
+        if base not in names():
+            hint = did_you_mean(base, names(), noun="dataflows")
+            raise document.error(("extends",), f"unknown dataflow {base}", hint=hint)
+        text = (_library() / f"{base}.yaml").read_text(encoding="utf-8")
+        below = _extended(parse_document(text, file=f"{base}.yaml"), (*above, base))
+        document = merge(below.document, document)
+    return Dataflow(model=validate(document, DataflowModel), document=document)
+
+
+def _row(dataflow: Dataflow, header: list[str], line: str) -> Mapping[str, float]:
+    cells = line.split(",")
+    try:
+        return {name: int(cell) if cell.isdigit() else float(cell) for name, cell in zip(header, cells, strict=True)}
+    except ValueError:
+        message = f"table row is not {len(header)} numbers: {line[:60]}"
+        raise dataflow.document.error(("parameters", "table"), message) from None
+
+
+def _library() -> resources.abc.Traversable:
+    return resources.files("fusemap.mappers") / "library"

@@ -1,0 +1,162 @@
+"""Is a mapping legal? Coverage of every iteration space, capacity, fanout, dependences; answers as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from fusemap.archspec.types import Machine
+from fusemap.diagnostics import DoesNotFit, Violation
+from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Mapping, Operand, Phase, Problem, Storage
+
+
+def require_legal(
+    problem: Problem, mapping: Mapping, machine: Machine, *, in_place: Sequence[Sequence[str]] = ()
+) -> None:
+    """Raise DoesNotFit with every violation of `violations`, if there is one."""
+    found = violations(problem, mapping, machine, in_place=in_place)
+    if found:
+        raise DoesNotFit(
+            f"{problem.cascade} for {problem.workload} on {machine.name}, dataflow {mapping.dataflow}", found
+        )
+
+
+def violations(
+    problem: Problem, mapping: Mapping, machine: Machine, *, in_place: Sequence[Sequence[str]] = ()
+) -> tuple[Violation, ...]:
+    """Everything that is wrong with a mapping; empty if it is legal.
+
+    Each rank's bounds multiply to its extent; each array dimension is wide enough; what a phase keeps in
+    a memory fits (tensors of one `in_place` group share their space, a spilled fraction takes none); every
+    operand is kept somewhere; each Einsum runs once, on its array, not before what it reads.
+    """
+    found: list[Violation] = []
+    for space in problem.spaces:
+        nest = mapping.nest(space.name)
+        found += _coverage(space, nest)
+        found += _fanout(nest, machine)
+        found += _homeless(space, nest)
+    for phase in mapping.binding:
+        found += _capacity(problem, mapping, phase, machine, in_place)
+    return (*found, *_order(problem, mapping))
+
+
+def _coverage(space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
+    done: dict[str, int] = {}
+    for level in nest.levels:
+        for loop in level.loops:
+            done[loop.rank] = done.get(loop.rank, 1) * loop.bound
+    extents = dict(space.ranks)
+    found = []
+    for rank in sorted({*done, *extents}):
+        need, covered = extents.get(rank, 1), done.get(rank, 1)
+        if need != covered:
+            what = f"{space.name}: loops over {rank} cover {covered} of {need}"
+            found.append(Violation(what=what, need=need, limit=covered, unit="coordinates"))
+    return found
+
+
+def _fanout(nest: EinsumMapping, machine: Machine) -> list[Violation]:
+    used: dict[tuple[str, str], int] = {}
+    for level in nest.levels:
+        if isinstance(level, Fanout):
+            key = (level.array, level.dim)
+            used[key] = used.get(key, 1) * math.prod(loop.bound for loop in level.loops)
+    found = []
+    for (array, dim), need in used.items():
+        limit = machine.array(array).dim(dim).extent
+        if need > limit:
+            found.append(Violation(what=f"{nest.einsum}: fanout over {array}.{dim}", need=need, limit=limit, unit=dim))
+    return found
+
+
+def _homeless(space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
+    return [
+        Violation(what=f"{space.name}: no memory keeps {o.tensor}", need=1, limit=0, unit="keeper")
+        for o in space.operands
+        if not any(isinstance(lv, Storage) and lv.keeps(o.tensor) for lv in nest.levels)
+    ]
+
+
+def _capacity(
+    problem: Problem, mapping: Mapping, phase: Phase, machine: Machine, in_place: Sequence[Sequence[str]]
+) -> list[Violation]:
+    found = []
+    for memory in machine.memories:
+        if memory.capacity_bytes is None:
+            continue
+        held = resident_words(problem, mapping, phase, memory.name, in_place)
+        need = sum(held.values()) * machine.word_bytes
+        if need > memory.capacity_bytes * (1 + 1e-12):
+            parts = ", ".join(
+                f"{t} {w * machine.word_bytes:,.0f}" for t, w in sorted(held.items(), key=lambda i: -i[1])
+            )
+            what = f"{memory.name} in phase {phase.name}"
+            found.append(Violation(what=what, need=need, limit=memory.capacity_bytes, unit="B", hint=parts))
+    return found
+
+
+def resident_words(
+    problem: Problem, mapping: Mapping, phase: Phase, memory: str, in_place: Sequence[Sequence[str]] = ()
+) -> dict[str, float]:
+    """Words of each tensor (or in-place group, joined by +) that the phase keeps in a memory at once."""
+    group = {tensor: "+".join(tensors) for tensors in in_place for tensor in tensors}
+    held: dict[str, float] = {}
+    for einsum in phase.einsums:
+        nest = mapping.nest(einsum)
+        for operand in problem.space(einsum).operands:
+            words = _held(nest, memory, operand)
+            if words:
+                name = group.get(operand.tensor, operand.tensor)
+                held[name] = max(held.get(name, 0), words)
+    return held
+
+
+def _held(nest: EinsumMapping, memory: str, operand: Operand) -> float:
+    for i, level in enumerate(nest.levels):
+        if isinstance(level, Storage) and level.memory == memory and level.keeps(operand.tensor):
+            words = math.prod(p.bound for lv in nest.levels[i:] for p in lv.loops if p.rank in operand.ranks)
+            spilled = sum(s.fraction for s in nest.spills if s.memory == memory and operand.tensor in s.tensors)
+            return words * (1 - spilled)
+    return 0
+
+
+def _order(problem: Problem, mapping: Mapping) -> list[Violation]:
+    """Each Einsum once and on its array; producers before consumers unless the phase is pipelined."""
+    found = []
+    place: dict[str, tuple[int, int]] = {}
+    for i, phase in enumerate(mapping.binding):
+        for j, stage in enumerate(phase.stages):
+            for array, einsums in stage.work:
+                for einsum in einsums:
+                    found += _placed(problem, mapping, place, einsum, array)
+                    place[einsum] = (i, j)
+    for space in problem.spaces:
+        if space.name not in place:
+            found.append(Violation(what=f"{space.name} is bound to no stage", need=1, limit=0, unit="stage"))
+            continue
+        for producer in {o.tensor for o in space.inputs} & set(place) - {space.name}:
+            found += _precedence(mapping, producer, space.name, place)
+    return found
+
+
+def _placed(
+    problem: Problem, mapping: Mapping, place: dict[str, tuple[int, int]], einsum: str, array: str
+) -> list[Violation]:
+    if einsum not in {s.name for s in problem.spaces}:
+        return [Violation(what=f"the binding runs {einsum}, which the cascade lacks", need=1, limit=0, unit="Einsum")]
+    if einsum in place:
+        return [Violation(what=f"{einsum} is bound twice", need=2, limit=1, unit="stage")]
+    mapped = mapping.nest(einsum).array
+    if mapped != array:
+        return [Violation(what=f"{einsum} is bound to {array} but mapped on {mapped}", need=1, limit=0, unit="array")]
+    return []
+
+
+def _precedence(mapping: Mapping, producer: str, reader: str, place: dict[str, tuple[int, int]]) -> list[Violation]:
+    made, read = place[producer], place[reader]
+    pipelined = made[0] == read[0] and mapping.binding[made[0]].pipelined
+    if made < read or pipelined:
+        return []
+    what = f"{reader} reads {producer}, which is made in stage {made} and read in {read}; the phase is not pipelined"
+    return [Violation(what=what, need=1, limit=0, unit="stage")]

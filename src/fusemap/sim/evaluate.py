@@ -1,0 +1,71 @@
+"""Evaluate a cascade on a machine: mapping -> word counts -> actions -> Report (the closed form)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AbstractMapping
+
+from fusemap.archspec.area import area_um2
+from fusemap.archspec.types import Machine, Workload
+from fusemap.einsum_cascade.types import Cascade
+from fusemap.mappers.bind import map_cascade
+from fusemap.mappers.dataflow import Dataflow
+from fusemap.mappers.legality import require_legal
+from fusemap.mappers.types import Mapping, Problem
+from fusemap.sim.accounting import PRINCIPLED, Accounting
+from fusemap.sim.actions import Moved, memory_rows, moved_words, operator_rows, places, traffic_words
+from fusemap.sim.cost import operand_costs
+from fusemap.sim.latency import einsum_time, phase_time
+from fusemap.sim.report import Report, Row
+
+
+def evaluate(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow,
+    *,
+    accounting: Accounting = PRINCIPLED,
+    sizes: AbstractMapping[str, int] | None = None,
+) -> Report:
+    """Latency, energy, area, traffic and utilization of the cascade under the dataflow.
+
+    InputError: something does not match or is not known; DoesNotFit: the mapping is not legal.
+    """
+    problem, mapping = map_cascade(
+        cascade, workload, machine, dataflow, cost=operand_costs, overrides=dict(accounting.names), sizes=sizes
+    )
+    require_legal(problem, mapping, machine, in_place=dataflow.model.in_place)
+    return evaluate_mapping(problem, mapping, machine, accounting=accounting)
+
+
+def evaluate_mapping(
+    problem: Problem, mapping: Mapping, machine: Machine, *, accounting: Accounting = PRINCIPLED
+) -> Report:
+    """The report of a mapping that is given (and taken to be legal)."""
+    place_of = places(machine)
+    outermost = machine.memories[0].name
+    moved: dict[str, tuple[Moved, ...]] = {
+        space.name: moved_words(space, mapping.nest(space.name), place_of, outermost, accounting)
+        for space in problem.spaces
+    }
+    rows: list[Row] = []
+    for space in problem.spaces:
+        rows += memory_rows(space, moved[space.name], place_of, accounting)
+        rows += operator_rows(space, mapping.nest(space.name), machine, accounting)
+    times = {s.name: einsum_time(s, mapping.nest(s.name), machine, accounting) for s in problem.spaces}
+    words = {name: traffic_words(items, outermost) for name, items in moved.items()}
+    return Report(
+        cascade=problem.cascade,
+        arch=machine.name,
+        workload=problem.workload,
+        dataflow=mapping.dataflow,
+        accounting=accounting.name,
+        clock_hz=machine.clock_hz,
+        traffic_bytes=sum(words.values()) * machine.word_bytes,
+        area_um2=area_um2(machine),
+        rows=tuple(rows),
+        phases=tuple(phase_time(p, times, words, machine) for p in mapping.binding),
+        einsums=tuple(times.values()),
+        tiles=mapping.tiles,
+        notes=(*problem.notes, *mapping.notes),
+    )
