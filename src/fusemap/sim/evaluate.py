@@ -31,11 +31,25 @@ def evaluate(
 
     InputError: something does not match or is not known; DoesNotFit: the mapping is not legal.
     """
+    problem, mapping = plan(cascade, machine, workload, dataflow, accounting=accounting, sizes=sizes)
+    return evaluate_mapping(problem, mapping, machine, accounting=accounting)
+
+
+def plan(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow,
+    *,
+    accounting: Accounting = PRINCIPLED,
+    sizes: AbstractMapping[str, int] | None = None,
+) -> tuple[Problem, Mapping]:
+    """The sized problem and its legal mapping, searched with this simulator's cost where the dataflow asks for it."""
     problem, mapping = map_cascade(
         cascade, workload, machine, dataflow, cost=operand_costs, overrides=dict(accounting.names), sizes=sizes
     )
     require_legal(problem, mapping, machine, in_place=dataflow.model.in_place)
-    return evaluate_mapping(problem, mapping, machine, accounting=accounting)
+    return problem, mapping
 
 
 def evaluate_mapping(
