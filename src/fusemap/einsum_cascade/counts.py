@@ -45,11 +45,13 @@ class OperationCount:
 
     def at(self, sizes: Mapping[str, int]) -> int:
         """The count under sizes of all shapes it names; InputError where one is missing."""
+        from fusemap.einsum_cascade.counts_zones import evaluate
+
         symbols = {s.name: s for s in self.count.free_symbols}
         missing = sorted(set(symbols) - set(sizes))
         if missing:
             raise input_error(f"the count of {self.operator} in {self.einsum} needs sizes of {', '.join(missing)}")
-        return int(self.count.subs({s: sizes[name] for name, s in symbols.items()}).doit())
+        return evaluate(self.count, {s: sizes[name] for name, s in symbols.items()})
 
 
 def operation_counts(cascade: Cascade, operators: Operators = BUILTIN) -> tuple[OperationCount, ...]:
@@ -57,9 +59,9 @@ def operation_counts(cascade: Cascade, operators: Operators = BUILTIN) -> tuple[
 
     A map operator is applied once per point of its Einsum's iteration space at which its operands are
     present, even where a sub-expression uses fewer variables than the Einsum; `+ max min` need both
-    operands. Reducing n present values takes n - 1 applications. Constants such as `-inf` cost nothing. Filters are counted exactly, in closed
-    form or as a Sum. Shapes are positive integer symbols; a partitioned one is the product of its
-    factors. Inits come first. Loads SymPy.
+    operands. Reducing n present values takes n - 1 applications. Constants such as `-inf` cost nothing.
+    Filters are counted exactly, in closed form or as a Sum. Shapes are positive integer symbols; a
+    partitioned one is the product of its factors. Inits come first. Loads SymPy.
 
     >>> from fusemap.einsum_cascade.library import load
     >>> [f"{c.einsum} {c.operator} {c.count}" for c in operation_counts(load("attention-3pass"))][:4]

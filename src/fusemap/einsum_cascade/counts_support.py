@@ -13,7 +13,7 @@ from itertools import permutations
 import sympy as sp
 
 from fusemap.einsum_cascade.counts import OperationCount, is_constant
-from fusemap.einsum_cascade.counts_zones import Expr, Zone, count, project, shape, variable
+from fusemap.einsum_cascade.counts_zones import Expr, Symbol, Zone, count, project, shape, variable
 from fusemap.einsum_cascade.interpreter_schedule import Step, schedule
 from fusemap.einsum_cascade.linear import ordered, symbolic
 from fusemap.einsum_cascade.operators import Operators
@@ -108,7 +108,7 @@ def _support(context: Context, einsum: Einsum) -> Support:
 
 def _written(cascade: Cascade, output: Access, zone: Zone, exact: bool) -> Support:
     """The inequalities of a zone in the coordinates of the tensor that `output` writes."""
-    inverse: dict[sp.Symbol, Expr] = {}
+    inverse: dict[Symbol, Expr] = {}
     for rank, index in enumerate(output.indices):
         value = rank_symbol(cascade, index.expr)
         for var in value.free_symbols & set(zone.extents):

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import Any, TypeAlias
 
+import numpy as np
 import sympy as sp
 
-Expr = sp.Expr
+Expr: TypeAlias = Any  # a SymPy expression; SymPy has no types
+Symbol: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Bound:
 class Zone:
     """The points of the box 0 <= v < extents[v] at which every inequality `g >= 0` holds."""
 
-    extents: Mapping[sp.Symbol, Expr]
+    extents: Mapping[Symbol, Expr]
     inequalities: tuple[Expr, ...] = ()
 
     def cut(self, inequalities: Iterable[Expr]) -> Zone:
@@ -46,12 +49,12 @@ class Zone:
         return any(holds_everywhere(sp.expand(g - h), self.extents) for h in known)
 
 
-def variable(name: str) -> sp.Symbol:
+def variable(name: str) -> Symbol:
     """The symbol of a rank variable: an integer from 0."""
     return sp.Symbol(name, integer=True, nonnegative=True)
 
 
-def shape(name: str) -> sp.Symbol:
+def shape(name: str) -> Symbol:
     """The symbol of a shape: an integer from 1.
 
     >>> shape("E") * shape("N") / shape("E")
@@ -73,7 +76,7 @@ def is_nonnegative(expr: Expr) -> bool:
     return all(c.is_nonnegative for c in shifted.coeffs())
 
 
-def holds_everywhere(g: Expr, extents: Mapping[sp.Symbol, Expr]) -> bool:
+def holds_everywhere(g: Expr, extents: Mapping[Symbol, Expr]) -> bool:
     """Does `g >= 0` hold in the whole box? Sufficient: its least value by interval arithmetic is."""
     least = g
     for var, extent in extents.items():
@@ -89,7 +92,7 @@ def holds_everywhere(g: Expr, extents: Mapping[sp.Symbol, Expr]) -> bool:
     return is_nonnegative(least)
 
 
-def as_bound(g: Expr, var: sp.Symbol) -> Bound | None:
+def as_bound(g: Expr, var: Symbol) -> Bound | None:
     """`g` as an expression linear in `var`; None where it is not."""
     if var not in g.free_symbols:
         return Bound(coefficient=sp.Integer(0), rest=g)
@@ -101,7 +104,7 @@ def as_bound(g: Expr, var: sp.Symbol) -> Bound | None:
     return Bound(coefficient=coefficient, rest=rest)
 
 
-def project(zone: Zone, var: sp.Symbol) -> Zone | None:
+def project(zone: Zone, var: Symbol) -> Zone | None:
     """The zone of the other variables for which some value of `var` is in `zone`; None if not exact.
 
     Fourier-Motzkin elimination; on integers it is exact where all lower bounds or all upper bounds of
@@ -143,7 +146,7 @@ def count(zone: Zone) -> Expr:
 
 def _independent(zone: Zone) -> list[Zone]:
     """The zone as a product of zones: variables that no inequality ties together are apart."""
-    groups: list[set[sp.Symbol]] = [{v} for v in zone.extents]
+    groups: list[set[Symbol]] = [{v} for v in zone.extents]
     for g in zone.inequalities:
         tied = [group for group in groups if group & g.free_symbols]
         groups = [group for group in groups if group not in tied] + ([set().union(*tied)] if tied else [])
@@ -187,7 +190,7 @@ def _closed_one(zone: Zone) -> Expr | None:
     return _at_least_zero(_least([zone.extents[var], *upper]) - _greatest([sp.Integer(0), *lower]))
 
 
-def _limits(zone: Zone, var: sp.Symbol) -> tuple[list[Expr], list[Expr]] | None:
+def _limits(zone: Zone, var: Symbol) -> tuple[list[Expr], list[Expr]] | None:
     """Bounds L <= var < U from the inequalities, box left out; None where one is not linear in `var`."""
     lower: list[Expr] = []
     upper: list[Expr] = []
@@ -204,7 +207,7 @@ def _limits(zone: Zone, var: sp.Symbol) -> tuple[list[Expr], list[Expr]] | None:
     return lower, upper
 
 
-def _closed_two(zone: Zone, inner: sp.Symbol, outer: sp.Symbol) -> Expr | None:
+def _closed_two(zone: Zone, inner: Symbol, outer: Symbol) -> Expr | None:
     """Sum over `outer` of the number of values of `inner`, at most one bound on either side of it.
 
     The number of integers in [L, U) and [0, n) is clamp(U) - clamp(L) with clamp(x) = min(max(x, 0), n),
@@ -223,26 +226,24 @@ def _closed_two(zone: Zone, inner: sp.Symbol, outer: sp.Symbol) -> Expr | None:
     lower, upper = limits
     if lower and upper and not holds_everywhere(sp.expand(upper[0] - lower[0]), {outer: steps}):
         return None
-    parts = [_sum_width(lower, upper, outer, end, zone.extents[inner]) for end in (stop, start)]
-    return None if None in parts else sp.expand(parts[0] - parts[1])
+    whole, before = (_sum_width(lower, upper, outer, end, zone.extents[inner]) for end in (stop, start))
+    return None if whole is None or before is None else sp.expand(whole - before)
 
 
-def _sum_width(
-    lower: Sequence[Expr], upper: Sequence[Expr], outer: sp.Symbol, steps: Expr, width: Expr
-) -> Expr | None:
+def _sum_width(lower: Sequence[Expr], upper: Sequence[Expr], outer: Symbol, steps: Expr, width: Expr) -> Expr | None:
     """Sum over outer in [0, steps) of the number of integers in [lower, upper) and [0, width)."""
     above = _sum_clamped(upper[0], outer, steps, width) if upper else steps * width
     below = _sum_clamped(lower[0], outer, steps, width) if lower else sp.Integer(0)
     return None if above is None or below is None else above - below
 
 
-def _sum_clamped(x: Expr, var: sp.Symbol, steps: Expr, width: Expr) -> Expr | None:
+def _sum_clamped(x: Expr, var: Symbol, steps: Expr, width: Expr) -> Expr | None:
     """Sum over var in [0, steps) of min(max(x, 0), width), x linear in var."""
     high, low = _sum_ramp(x, var, steps), _sum_ramp(sp.expand(x - width), var, steps)
     return None if high is None or low is None else high - low
 
 
-def _sum_ramp(x: Expr, var: sp.Symbol, steps: Expr) -> Expr | None:
+def _sum_ramp(x: Expr, var: Symbol, steps: Expr) -> Expr | None:
     """Sum over var in [0, steps) of max(x, 0), x = a*var + c: an arithmetic series over the positive part."""
     bound = as_bound(x, var)
     assert bound is not None
@@ -263,6 +264,22 @@ def _as_sum(zone: Zone) -> Expr:
     holds = sp.And(*(sp.Ge(g, 0, evaluate=False) for g in zone.inequalities))
     inside = sp.Piecewise((sp.Integer(1), holds), (sp.Integer(0), True))
     return sp.Sum(inside, *((v, 0, n - 1) for v, n in zone.extents.items())) if zone.extents else inside
+
+
+def evaluate(expr: Expr, sizes: Mapping[Symbol, int]) -> int:
+    """The value of a count under given sizes; a Sum is enumerated, with its first variable in steps."""
+    sums = {s: sp.Integer(_enumerated(s.xreplace(sizes))) for s in expr.atoms(sp.Sum)}
+    return int(expr.xreplace(sums).subs(sizes).doit())
+
+
+def _enumerated(total: Expr) -> int:
+    """The number of points at which the Piecewise under a Sum of known extents is 1."""
+    ((_, holds), _) = total.function.args
+    variables = [var for var, _, _ in total.limits]
+    ends = [int(last) + 1 for _, _, last in total.limits]
+    test = sp.lambdify(variables, holds, modules="numpy")
+    grid = np.ogrid[tuple(slice(0, end) for end in ends[1:])]
+    return sum(int(np.broadcast_to(test(i, *grid), ends[1:]).sum()) for i in range(ends[0]))
 
 
 def _clamp(x: Expr, top: Expr) -> Expr:

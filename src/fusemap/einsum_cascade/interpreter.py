@@ -27,7 +27,6 @@ from fusemap.einsum_cascade.scope import conditions_of, outputs, rank_variables,
 from fusemap.einsum_cascade.types import Cascade, Chain, Einsum, Reduce, TensorName, VarName
 
 MAX_POINTS_AT_ONCE = 1 << 22
-MAX_ELEMENTS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +82,6 @@ def execute(
     `matrix_products=False` forms every product before it is summed, the slow way, as a check.
     """
     extents = extents_of(cascade, sizes)
-    elements = sum(prod(shape) for shape in extents.tensors.values())
-    if elements > MAX_ELEMENTS:
-        hint = f"the limit is {MAX_ELEMENTS}: choose smaller sizes"
-        raise input_error(f"the tensors of {cascade.name} have {elements} elements at these sizes", hint=hint)
     number = np.dtype(dtype)
     if not np.issubdtype(number, np.floating):
         raise input_error(f"a cascade runs on floating-point numbers, not on {number}")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusemap.einsum_cascade.interpreter_space import Booleans, Integers, Linear, Space, linear, rank_values
+from fusemap.einsum_cascade.interpreter_space import Booleans, Integers, Space, rank_values
+from fusemap.einsum_cascade.linear import value as linear_value
 from fusemap.einsum_cascade.types import Access, Affine, VarName
 
 Floats = NDArray[np.floating[Any]]
@@ -82,15 +83,17 @@ class Cells:
             present |= value.present
 
     def _scatter(self, access: Access, value: Value, space: Space, written: Booleans, present: Booleans) -> None:
-        indices, inside = _scattered(access, space, self.values.shape)
-        shape = np.broadcast_shapes(value.values.shape, inside.shape)
-        targets = [np.broadcast_to(i, shape) for i in indices]
-        known = np.broadcast_to(inside, shape)
-        written[tuple(t[known] for t in targets)] = True
-        here = known if value.present is None else known & value.present
-        flat = tuple(t[here] for t in targets)
-        self.values[flat] = np.broadcast_to(value.values, shape)[here]
-        present[flat] = True
+        indices = tuple(rank_values(index.expr, space) for index in access.indices)
+        shape = np.broadcast_shapes(value.values.shape, *(i.shape for i in indices))
+        written[indices] = True
+        if value.present is None:
+            self.values[indices] = np.broadcast_to(value.values, shape)
+            present[indices] = True
+            return
+        here = np.broadcast_to(value.present, shape)
+        chosen = tuple(np.broadcast_to(i, shape)[here] for i in indices)
+        self.values[chosen] = np.broadcast_to(value.values, shape)[here]
+        present[chosen] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,28 +115,19 @@ def _view(access: Access, space: Space, shape: tuple[int, ...]) -> _View | None:
     key: list[int | slice | EllipsisType] = []
     variables: list[VarName] = []
     for index, extent in zip(access.indices, shape, strict=True):
-        form = linear(index.expr, space.shapes) if isinstance(index.expr, Affine) else None
-        if form is None or not _is_plain(form) or any(v in variables for v, _ in form.coefficients):
+        if not isinstance(index.expr, Affine):
             return None
-        start, stop = _reach(form, space)
-        if start < 0 or stop > extent:
+        coefficients, offset = linear_value(index.expr, space.shapes)
+        if set(coefficients.values()) - {1} or len(coefficients) > 1 or set(coefficients) & set(variables):
             return None
-        key.append(slice(start, stop) if form.coefficients else start)
-        variables += [v for v, _ in form.coefficients]
+        start, stop = space.range(next(iter(coefficients))) if coefficients else (0, 1)
+        if offset + start < 0 or offset + stop > extent:
+            return None
+        key.append(slice(offset + start, offset + stop) if coefficients else offset)
+        variables += coefficients
     order = tuple(variables.index(v) for v in space.variables if v in variables)
     expand = tuple(slice(None) if v in variables else None for v in space.variables)
     return _View(key=(*key, ...), order=order, expand=expand)
-
-
-def _is_plain(form: Linear) -> bool:
-    return not form.coefficients or (len(form.coefficients) == 1 and form.coefficients[0][1] == 1)
-
-
-def _reach(form: Linear, space: Space) -> tuple[int, int]:
-    if not form.coefficients:
-        return form.offset, form.offset + 1
-    start, stop = space.range(form.coefficients[0][0])
-    return form.offset + start, form.offset + stop
 
 
 def _gaps(written: Booleans | None, view: _View) -> Booleans | None:

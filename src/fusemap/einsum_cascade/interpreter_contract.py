@@ -38,18 +38,22 @@ def contract(values: Sequence[Value], axes: tuple[int, ...]) -> Value | None:
 
 def _any_point(masks: Sequence[Booleans], axes: tuple[int, ...]) -> Booleans:
     """Where some point of the summed axes has every factor: a product of 0/1 counts, exact below 2**53."""
-    reduced = [m.any(axis=_alone(masks, k, axes), keepdims=True) for k, m in enumerate(masks)]
+    reduced = [any_along(m, _alone(masks, k, axes)) for k, m in enumerate(masks)]
     if len(reduced) == 1:
         return reduced[0]
     left = tuple(a for a in axes if any(m.shape[a] > 1 for m in reduced))
     counts = _product_sum([m.astype(np.float64) for m in reduced], left)
-    present: Booleans = counts > 0
-    return present
+    return np.asarray(counts > 0)
+
+
+def any_along(mask: Booleans, axes: tuple[int, ...]) -> Booleans:
+    """Is any element true, along `axes`, which stay with length 1?"""
+    return np.asarray(mask.any(axis=axes, keepdims=True))
 
 
 def _product_sum(arrays: Sequence[Floats], axes: tuple[int, ...]) -> Floats:
     """Sum over `axes` (kept with length 1) of the product of arrays that broadcast together."""
-    summed = [np.sum(a, axis=_alone(arrays, k, axes), keepdims=True) for k, a in enumerate(arrays)]
+    summed = [np.asarray(np.sum(a, axis=_alone(arrays, k, axes), keepdims=True)) for k, a in enumerate(arrays)]
     left = tuple(a for a in axes if any(array.shape[a] > 1 for array in summed))
     if len(summed) == 2:
         return _matmul(summed[0], summed[1], left)
@@ -78,7 +82,7 @@ def _matmul(left: Floats, right: Floats, axes: tuple[int, ...]) -> Floats:
         return tuple(i for i, (a, b) in pairs if i not in axes and (a > 1, b > 1) == (in_left, in_right))
 
     roles = _Roles(batch=those(True, True), left=those(True, False), right=those(False, True), summed=axes)
-    product = np.matmul(
+    product: Floats = np.matmul(
         _as_matrices(left, roles.batch, roles.left, roles.summed),
         _as_matrices(right, roles.batch, roles.summed, roles.right),
     )

@@ -12,7 +12,7 @@ from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.einsum_cascade.interpreter_cells import Cells
 from fusemap.einsum_cascade.interpreter_sizes import Extents
 from fusemap.einsum_cascade.interpreter_space import Space, all_hold
-from fusemap.einsum_cascade.scope import input_names, output_variables
+from fusemap.einsum_cascade.scope import input_names, output_variables, shape_of
 from fusemap.einsum_cascade.types import Access, Cascade, TensorName
 
 
@@ -62,7 +62,7 @@ def _cells(access: Access, extents: Extents, given: ArrayLike, dtype: np.dtype[A
 def _filter(access: Access, extents: Extents) -> NDArray[np.bool_] | None:
     """Where the declared filter of an input holds; None where it has none."""
     variables = output_variables(access)
-    ranges = tuple((0, extents.ranges[v]) for v in variables)
+    ranges = tuple((0, extents.shapes[shape_of(v)]) for v in variables)
     space = Space(variables=variables, ranges=ranges, shapes=extents.shapes)
     holds = all_hold(tuple(c for index in access.indices for c in index.conditions), space)
     return None if holds is None else np.broadcast_to(holds, space.lengths)

@@ -1,55 +1,43 @@
-"""Extents of variables and tensors under given sizes."""
+"""Extents of shapes, variables and tensors under given sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from fusemap.diagnostics import input_error
-from fusemap.einsum_cascade.interpreter_space import linear
-from fusemap.einsum_cascade.scope import all_variables, known_shapes, shape_of
-from fusemap.einsum_cascade.types import Affine, Cascade, RankExpr, ShapeName, TensorName, VarName
+from fusemap.einsum_cascade.resolve import Sizes, extent
+from fusemap.einsum_cascade.scope import variables_of
+from fusemap.einsum_cascade.sized import check_sizes, written_boxes
+from fusemap.einsum_cascade.types import Cascade, TensorName, VarName
+
+MAX_ELEMENTS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extents:
-    """Extents of shapes, of variables (which run from 0), and of every tensor's ranks."""
+    """Extents of shapes, of the variables of Einsums (which run from 0), and of every tensor's ranks."""
 
-    shapes: Mapping[ShapeName, int]
+    shapes: Sizes
     ranges: Mapping[VarName, int]
     tensors: Mapping[TensorName, tuple[int, ...]]
 
 
 def extents_of(cascade: Cascade, sizes: Mapping[str, int]) -> Extents:
-    shapes = {ShapeName(k): v for k, v in sizes.items()}
-    for _ in range(4):
-        for s in cascade.shapes:
-            if s.constant is not None:
-                shapes[s.name] = s.constant
-            elif s.factors and all(f in shapes for f in s.factors):
-                n = 1
-                for f in s.factors:
-                    n *= shapes[f]
-                shapes[s.name] = n
-            elif s.name in shapes and sum(f not in shapes for f in s.factors) == 1:
-                n = shapes[s.name]
-                for f in s.factors:
-                    n //= shapes.get(f, 1)
-                shapes[next(f for f in s.factors if f not in shapes)] = n
-    missing = [s for s in known_shapes(cascade) if s not in shapes]
-    bounds = {s.var: linear(s.bound, shapes).offset for s in cascade.stops}
-    ranges = {v: bounds[v] if v in bounds else shapes.get(shape_of(v), 0) for v in all_variables(cascade)}
-    if missing:
-        raise input_error(f"missing sizes {missing}")
-    tensors: dict[TensorName, tuple[int, ...]] = {}
-    for a in (*cascade.inputs, *(e.output for e in (*cascade.inits, *cascade.einsums))):
-        now = tuple(_top(i.expr, ranges, shapes) + 1 for i in a.indices)
-        old = tensors.get(a.tensor, now)
-        tensors[a.tensor] = tuple(max(x, y) for x, y in zip(now, old, strict=True))
-    return Extents(shapes=shapes, ranges=ranges, tensors=tensors)
+    """The extents under `sizes`, for which the cascade is shown to be executable; InputError if it is not.
 
-
-def _top(expr: RankExpr, ranges: Mapping[VarName, int], shapes: Mapping[ShapeName, int]) -> int:
-    assert isinstance(expr, Affine)
-    form = linear(expr, shapes)
-    return form.offset + sum(max(0, c * (ranges[v] - 1)) for v, c in form.coefficients)
+    A tensor reaches as far as it is written, filters left out. Also refused: more than MAX_ELEMENTS
+    elements in all tensors.
+    """
+    shapes = check_sizes(cascade, sizes)
+    variables = {v for einsum in (*cascade.inits, *cascade.einsums) for v in variables_of(einsum)}
+    ends = {
+        tensor: tuple(max(last for _, last in sides) + 1 for sides in zip(*boxes, strict=True))
+        for tensor, boxes in written_boxes(cascade, shapes).items()
+    }
+    elements = sum(prod(shape) for shape in ends.values())
+    if elements > MAX_ELEMENTS:
+        message = f"the tensors of {cascade.name} have {elements} elements at these sizes"
+        raise input_error(message, hint=f"the limit is {MAX_ELEMENTS}: choose smaller sizes")
+    return Extents(shapes=shapes, ranges={v: extent(cascade, shapes, v) for v in variables}, tensors=ends)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusemap.einsum_cascade.linear import value
 from fusemap.einsum_cascade.types import Affine, Chain, FloorDiv, RankExpr, ShapeName, VarName
 
 Integers = NDArray[np.int64]
@@ -22,14 +23,6 @@ Booleans = NDArray[np.bool_]
 _RELATIONS: Mapping[str, Any] = MappingProxyType(
     {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Linear:
-    """`offset + sum of coefficient * variable`, the value of an affine rank expression."""
-
-    coefficients: tuple[tuple[VarName, int], ...]
-    offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +57,12 @@ class Space:
         return np.arange(*self.range(var), dtype=np.int64).reshape(lengths)
 
 
-def linear(expr: Affine, shapes: Mapping[ShapeName, int]) -> Linear:
-    """The coefficients of an affine expression under given shapes; variables that cancel are left out."""
-    coefficients: dict[VarName, int] = {}
-    offset = 0
-    for term in expr.terms:
-        factor = term.sign * (1 if term.shape is None else shapes[term.shape])
-        factor *= 1 if term.constant is None else term.constant
-        if term.var is None:
-            offset += factor
-        else:
-            coefficients[term.var] = coefficients.get(term.var, 0) + factor
-    kept = tuple((var, c) for var, c in coefficients.items() if c)
-    return Linear(coefficients=kept, offset=offset)
-
-
 def rank_values(expr: RankExpr, space: Space) -> Integers:
     """The value of a rank expression at every point."""
     if isinstance(expr, Affine):
-        form = linear(expr, space.shapes)
-        total = np.full((1,) * len(space.variables), form.offset, dtype=np.int64)
-        for var, factor in form.coefficients:
+        coefficients, offset = value(expr, space.shapes)
+        total = np.full((1,) * len(space.variables), offset, dtype=np.int64)
+        for var, factor in coefficients.items():
             total = total + factor * space.coordinates(var)
         return total
     divisor = space.shapes[expr.shape]

@@ -14,6 +14,7 @@ import numpy as np
 
 from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.einsum_cascade.interpreter_cells import Cells, Floats, Value
+from fusemap.einsum_cascade.interpreter_contract import any_along
 from fusemap.einsum_cascade.interpreter_space import Booleans, Space, rank_values
 from fusemap.einsum_cascade.operators import Operator, Operators
 from fusemap.einsum_cascade.types import (
@@ -80,7 +81,7 @@ def reduce_value(operator: Operator, value: Value, axes: tuple[int, ...], dtype:
         return Value(values=_fold(operator, value.values, axes, dtype))
     identity = 0.0 if operator.identity is None else operator.identity
     values = _fold(operator, value.filled(identity), axes, dtype)
-    present = np.broadcast_to(value.present, value.values.shape).any(axis=axes, keepdims=True)
+    present = any_along(np.broadcast_to(value.present, value.values.shape), axes)
     return Value(values=values, present=present)
 
 
@@ -133,9 +134,7 @@ def _conjunction(masks: Sequence[Booleans]) -> Booleans:
     return both
 
 
-def _check_found(
-    cascade: Cascade, access: Access, found: Booleans, space: Space, cut: Booleans | None
-) -> None:
+def _check_found(cascade: Cascade, access: Access, found: Booleans, space: Space, cut: Booleans | None) -> None:
     missing = ~found if cut is None else ~found & cut
     if not missing.any():
         return
@@ -143,7 +142,7 @@ def _check_found(
     place = ", ".join(f"{v}={_coordinate(v, int(i), space)}" for v, i in zip(space.variables, point, strict=True))
     lines = cascade.text.split("\n")
     source = lines[access.span.line - 1] if access.span.line <= len(lines) else ""
-    message = f"reads an element of {access.tensor} that nothing has written, at {place or 'its only point'}"
+    message = f"reads {access.tensor} before anything has written it, at {place or 'its only point'}"
     hint = "an init, a filter, or a forward step of the iterative rank is missing"
     raise InputError((Diagnostic(span=access.span, message=message, source=source, hint=hint),))
 
