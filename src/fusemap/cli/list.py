@@ -29,7 +29,7 @@ def _workloads() -> Described:
 
 
 def _dataflows() -> Described:
-    return tuple((name, dataflows.load_dataflow(name).model.about) for name in dataflows.names())
+    return tuple((name, dataflows.load_dataflow(name).model.description) for name in dataflows.names())
 
 
 def _documents(kind: registry.Kind) -> Described:
