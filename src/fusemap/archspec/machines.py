@@ -30,8 +30,8 @@ def build_machine(document: Document, *, name: str, parameters: Mapping[str, Val
     """The machine that a merged document describes."""
     model = validate(document, ArchModel)
     reader = Reader(document=document)
-    resolve_parameters(reader, model.parameters, parameters)
-    reader.finish()
+    if not resolve_parameters(reader, model.parameters, parameters):
+        reader.finish()
     table = machine_table(model.table, document.place(("table",)), select(document, "components"))
     clock, clock_source = reader.quantity(("clock",), model.clock)
     word, word_source = reader.quantity(("word",), model.word)
@@ -43,7 +43,7 @@ def build_machine(document: Document, *, name: str, parameters: Mapping[str, Val
         memories=tuple(_memory(reader, table, key, memory, int(word)) for key, memory in model.memories.items()),
         arrays=tuple(_array(reader, table, key, array) for key, array in model.arrays.items()),
         parts=_parts(reader, table, ("parts",), model.parts, None),
-        parameters=tuple(reader.names.items()),
+        parameters=tuple((key, reader.names[key]) for key in model.parameters),
         table=table,
         source=document.source(()),
         sources=(("clock_hz", clock_source), ("word_bytes", word_source)),

@@ -74,39 +74,41 @@ class Reader:
 
 def resolve_parameters(
     reader: Reader, parameters: Mapping[str, Expression], given: Mapping[str, Value] | None = None
-) -> None:
-    """Evaluate parameters in order of dependence into the reader; `given` replaces values by name."""
+) -> bool:
+    """Evaluate parameters in order of dependence into the reader; `given` replaces values by name.
+
+    Whether all have a value; without, what depends on them cannot be checked.
+    """
     given = given or {}
     for name in given:
         if name not in parameters:
             hint = did_you_mean(name, list(parameters), noun="parameters")
             reader.fail(("parameters",), f'unknown parameter "{name}"', hint=hint)
-    active: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in reader.origins or name not in parameters:
-            return
-        path: Path = ("parameters", name)
-        if name in active:
-            chain = " -> ".join([*active[active.index(name) :], name])
-            reader.fail(path, f"parameter {name} depends on itself: {chain}")
-            return
-        expression = parameters[name]
-        if name in given:
-            reader.names[name], reader.origins[name] = given[name], f"{name} = {given[name]} given by the caller"
-            return
-        active.append(name)
-        for other in sorted(expression.names()):
-            visit(other)
-        active.pop()
-        failed = len(reader.errors)
-        if any(other in parameters and other not in reader.names for other in expression.names()):
-            reader.origins[name] = ""
-            return
-        value = reader.number(path, expression)
-        reader.origins[name] = reader.source(path, expression) if len(reader.errors) == failed else ""
-        if value is not None:
-            reader.names[name] = value
-
     for name in parameters:
-        visit(name)
+        _resolve(reader, parameters, given, name, ())
+    return given.keys() <= parameters.keys() and parameters.keys() <= reader.names.keys()
+
+
+def _resolve(
+    reader: Reader, parameters: Mapping[str, Expression], given: Mapping[str, Value], name: str, active: tuple[str, ...]
+) -> None:
+    """Give `name` its value, after those it depends on; one that failed has an origin and no value."""
+    path: Path = ("parameters", name)
+    if name in active:
+        chain = " -> ".join([*active[active.index(name) :], name])
+        reader.fail(path, f"parameter {name} depends on itself: {chain}")
+        reader.origins[name] = ""
+    if name in reader.origins or name not in parameters:
+        return
+    if name in given:
+        reader.names[name], reader.origins[name] = given[name], f"{name} = {given[name]} given by the caller"
+        return
+    expression = parameters[name]
+    for other in sorted(expression.names()):
+        _resolve(reader, parameters, given, other, (*active, name))
+    failed = any(other in parameters and other not in reader.names for other in expression.names())
+    value = None if failed else reader.number(path, expression)
+    if value is None:
+        reader.origins[name] = ""
+    else:
+        reader.names[name], reader.origins[name] = value, reader.source(path, expression)
