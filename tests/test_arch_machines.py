@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -16,14 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-import fusemap.archspec
 from fusemap.archspec import (
     Machine,
     OperatorCost,
     area_rows,
     area_um2,
     environment,
-    json_schema,
     load_arch,
     load_components,
     names,
@@ -31,7 +26,6 @@ from fusemap.archspec import (
     parse_components,
 )
 from fusemap.archspec.document import Place
-from fusemap.archspec.models import ArchFileModel
 from fusemap.archspec.types import MAP_OPERATORS, OPERATORS, REDUCE_OPERATORS
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.operators import BUILTIN
@@ -361,35 +355,3 @@ def test_a_table_of_its_own_stands_beside_the_arch(tmp_path: Path) -> None:
     machine = load_arch(tmp_path / "sub" / "m.yaml")
     assert machine.name == "m" and Path(machine.table.file).resolve() == (tmp_path / "sub/t.yaml").resolve()
     assert machine.table.component("mac").energy("mac").source == "mine"
-
-
-def test_required_names_exist() -> None:
-    assert {"fusemax-cloud", "flat-cloud", "flat-edge", "unfused-cloud"} <= set(ARCHS)
-    assert names("components") == ("45nm",)
-
-
-def test_json_schemas_describe_the_models() -> None:
-    schemas = {kind: json_schema(kind) for kind in ("arch", "workload", "components")}
-    assert json.loads(json.dumps(schemas)) == schemas
-    assert set(schemas["arch"]["properties"]) == set(ArchFileModel.model_fields)
-    assert "required" not in json.dumps(schemas["arch"])
-    assert schemas["workload"]["required"] == ["ranks"]
-    assert schemas["components"]["additionalProperties"] is False
-
-
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    heavy = "('yaml', 'pydantic', 'numpy', 'sympy')"
-    code = f"import sys, fusemap.archspec; print([m for m in {heavy} if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"
-
-
-@pytest.mark.parametrize("name", fusemap.archspec.__all__)
-def test_every_export_is_there(name: str) -> None:
-    assert getattr(fusemap.archspec, name) is not None
-    assert name in dir(fusemap.archspec)
-
-
-def test_no_other_name_is_there() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'load_archs'"):
-        _ = fusemap.archspec.load_archs

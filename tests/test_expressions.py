@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from fusemap.archspec.arithmetic import FUNCTIONS, divisors
 from fusemap.archspec.document import Place
-from fusemap.archspec.expressions import Call, Number, constant, parse_expression
+from fusemap.archspec.expressions import constant, parse_expression
+from fusemap.archspec.syntax import Call, Number
 from fusemap.diagnostics import InputError, Span
 
 Value = int | float

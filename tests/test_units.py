@@ -78,14 +78,13 @@ def test_units_round_trip(value: int, unit: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[k.noun for k in KINDS])
-@pytest.mark.parametrize("unit", sorted(UNITS))
-def test_a_unit_is_accepted_exactly_where_its_dimension_fits(kind: Kind, unit: str) -> None:
-    fits = UNITS[unit].dimension == UNITS[kind.unit].dimension
-    if fits:
-        assert parse_quantity(f"4096 {unit}", kind) > 0
-    else:
-        with pytest.raises(InputError, match="expected"):
-            parse_quantity(f"4096 {unit}", kind)
+def test_a_unit_is_accepted_exactly_where_its_dimension_fits(kind: Kind) -> None:
+    for unit, known in UNITS.items():
+        if known.dimension == UNITS[kind.unit].dimension:
+            assert parse_quantity(f"4096 {unit}", kind) > 0
+        else:
+            with pytest.raises(InputError, match="expected"):
+                parse_quantity(f"4096 {unit}", kind)
 
 
 REFUSED = [

@@ -1,64 +1,21 @@
 """A small arithmetic language for sizes that follow from other sizes, parsed here (nothing is executed as code).
 
-    expression := sum [(== | != | < | <= | > | >=) sum]          sum     := product {(+ | -) product}
-    product    := unary {(* | / | // | %) unary}                 unary   := (- | +) unary | power
-    power      := atom [** unary]                                atom    := number | name | function(…) | (expression)
-
 Integers are exact; `/` gives an integer when it divides exactly, else a float; a comparison gives 1 or
 0; `if(cond, a, b)` evaluates only the branch it takes.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
-from fusemap.archspec.arithmetic import BINARY, FUNCTIONS, Arity, Function, Operation, Value, checked
+from fusemap.archspec.arithmetic import BINARY, FUNCTIONS, Function, Operation, Value, checked
 from fusemap.archspec.document import Place, TextFault, text_place
+from fusemap.archspec.syntax import COMPARISONS, Call, Name, Node, Number, parse_tree
 from fusemap.diagnostics import did_you_mean
 
-MAX_LENGTH = 2000
-MAX_TOKENS = 300
-MAX_DEPTH = 40
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*)"
-    r"|(?P<operator>\*\*|//|==|!=|<=|>=|[-+*/%<>(),]))"
-)
-_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
-_PRECEDENCE = {**dict.fromkeys(_COMPARISONS, 1), "+": 2, "-": 2, "*": 3, "/": 3, "//": 3, "%": 3, "**": 5}
+_PRECEDENCE = {**dict.fromkeys(COMPARISONS, 1), "+": 2, "-": 2, "*": 3, "/": 3, "//": 3, "%": 3, "**": 5}
 _NEGATION = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Number:
-    """A literal, an int or a finite float."""
-
-    value: Value
-    offset: int = field(default=0, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Name:
-    """A name that the caller of `evaluate` gives a value, e.g. `array_2d.rows`."""
-
-    name: str
-    offset: int = field(default=0, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """An operator or function on its operands; `-x` is the operator `neg`."""
-
-    function: str
-    operands: tuple[Node, ...]
-    offset: int = field(default=0, compare=False, repr=False)
-
-
-Node: TypeAlias = Number | Name | Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +78,9 @@ def parse_expression(text: str, *, place: Place | None = None) -> Expression:
 
 def parse_text(text: str, place: Place | None = None) -> Expression:
     """As `parse_expression`, but raises the bare TextFault."""
-    parser = _Parser(tokens=_tokens(text), end=len(text))
-    tree = parser.expression()
-    parser.expect_end()
-    return Expression(
-        tree=tree, text=text, place=place or text_place(text, "<expression>"), operation=_compile(tree, text)
-    )
+    tree = parse_tree(text)
+    place = place or text_place(text, "<expression>")
+    return Expression(tree=tree, text=text, place=place, operation=_compile(tree))
 
 
 def constant(value: Value, place: Place | None = None) -> Expression:
@@ -134,160 +88,14 @@ def constant(value: Value, place: Place | None = None) -> Expression:
     return parse_text(repr(value), place)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Token:
-    kind: str
-    text: str
-    offset: int
-
-
-def _tokens(text: str) -> list[_Token]:
-    if len(text) > MAX_LENGTH:
-        raise TextFault(f"expression too long: more than {MAX_LENGTH} characters")
-    tokens: list[_Token] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            raise TextFault(f'unexpected character "{text[at]}" in an expression', offset=at, length=1)
-        kind = match.lastgroup or ""
-        tokens.append(_Token(kind=kind, text=match[kind], offset=match.start(kind)))
-        at = match.end()
-        if kind == "number" and at < end and (text[at].isalnum() or text[at] in "_."):
-            raise TextFault("expected an operator after the number", offset=at, length=1)
-    if not tokens:
-        raise TextFault("expected an expression, found nothing")
-    if len(tokens) > MAX_TOKENS:
-        last = tokens[MAX_TOKENS].offset
-        raise TextFault(f"expression too long: more than {MAX_TOKENS} symbols", offset=last, length=1)
-    return tokens
-
-
-@dataclass(slots=True, kw_only=True)
-class _Parser:
-    tokens: list[_Token]
-    end: int
-    index: int = 0
-    depth: int = 0
-
-    @property
-    def token(self) -> _Token:
-        if self.index < len(self.tokens):
-            return self.tokens[self.index]
-        return _Token(kind="end", text="", offset=self.end)
-
-    def take(self, *operators: str) -> _Token | None:
-        token = self.token
-        if token.kind == "operator" and token.text in operators:
-            self.index += 1
-            return token
-        return None
-
-    def fault(self, expected: str) -> TextFault:
-        token = self.token
-        found = f'"{token.text}"' if token.kind != "end" else "the end"
-        return TextFault(f"expected {expected}, found {found}", offset=token.offset, length=max(1, len(token.text)))
-
-    def expect(self, operator: str) -> None:
-        if self.take(operator) is None:
-            raise self.fault(f'"{operator}"')
-
-    def expect_end(self) -> None:
-        if self.token.kind != "end":
-            raise self.fault("an operator")
-
-    def expression(self) -> Node:
-        left = self.sum()
-        if (token := self.take(*_COMPARISONS)) is not None:
-            left = Call(function=token.text, operands=(left, self.sum()), offset=token.offset)
-        return left
-
-    def sum(self) -> Node:
-        left = self.product()
-        while (token := self.take("+", "-")) is not None:
-            left = Call(function=token.text, operands=(left, self.product()), offset=token.offset)
-        return left
-
-    def product(self) -> Node:
-        left = self.unary()
-        while (token := self.take("*", "/", "//", "%")) is not None:
-            left = Call(function=token.text, operands=(left, self.unary()), offset=token.offset)
-        return left
-
-    def unary(self) -> Node:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise TextFault(f"nested too deeply: more than {MAX_DEPTH} levels", offset=self.token.offset, length=1)
-        node = self.signed()
-        self.depth -= 1
-        return node
-
-    def signed(self) -> Node:
-        if (token := self.take("-")) is not None:
-            return Call(function="neg", operands=(self.unary(),), offset=token.offset)
-        if self.take("+") is not None:
-            return self.unary()
-        base = self.atom()
-        if (token := self.take("**")) is not None:
-            return Call(function="**", operands=(base, self.unary()), offset=token.offset)
-        return base
-
-    def atom(self) -> Node:
-        token = self.token
-        if token.kind == "number":
-            self.index += 1
-            return Number(value=_number(token), offset=token.offset)
-        if token.kind == "name":
-            self.index += 1
-            return self.call(token) if self.token.text == "(" else Name(name=token.text, offset=token.offset)
-        if self.take("(") is not None:
-            node = self.expression()
-            self.expect(")")
-            return node
-        raise self.fault("a number, a name or a parenthesis")
-
-    def call(self, name: _Token) -> Node:
-        function = FUNCTIONS.get(name.text)
-        if function is None:
-            hint = did_you_mean(name.text, list(FUNCTIONS), noun="functions")
-            raise TextFault(f'unknown function "{name.text}"', offset=name.offset, length=len(name.text), hint=hint)
-        self.expect("(")
-        operands = [self.expression()]
-        while self.take(",") is not None:
-            operands.append(self.expression())
-        self.expect(")")
-        _check_arity(name, function.arity, len(operands))
-        return Call(function=name.text, operands=tuple(operands), offset=name.offset)
-
-
-def _check_arity(name: _Token, arity: Arity, given: int) -> None:
-    if arity.least <= given <= arity.most:
-        return
-    wanted = str(arity.least) if arity.least == arity.most else f"{arity.least} to {arity.most}"
-    message = f"{name.text} takes {wanted} arguments, found {given}"
-    raise TextFault(message, offset=name.offset, length=len(name.text))
-
-
-def _number(token: _Token) -> Value:
-    if len(token.text) > 100:
-        raise TextFault("number too long: more than 100 digits", offset=token.offset, length=len(token.text))
-    if token.text.isdigit():
-        return int(token.text)
-    value = float(token.text)
-    if value == float("inf"):
-        raise TextFault("number too large", offset=token.offset, length=len(token.text))
-    return value
-
-
-def _compile(node: Node, text: str) -> Operation:
+def _compile(node: Node) -> Operation:
     """A closure that computes the node from the names; faults carry the node's offset."""
     if isinstance(node, Number):
         value = node.value
         return lambda names: value
     if isinstance(node, Name):
         return _compile_name(node)
-    operands = tuple(_compile(operand, text) for operand in node.operands)
+    operands = tuple(_compile(operand) for operand in node.operands)
     if node.function == "if":
         condition, first, second = operands
         return lambda names: first(names) if condition(names) else second(names)
@@ -330,7 +138,7 @@ def _format(node: Node) -> tuple[str, int]:
     left, right = level, level + 1
     if node.function == "**":
         left, right = 6, _NEGATION
-    elif node.function in _COMPARISONS:
+    elif node.function in COMPARISONS:
         left = level + 1
     return f"{_inside(node.operands[0], left)} {node.function} {_inside(node.operands[1], right)}", level
 
