@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,11 +28,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """Words of one operand at one level that are charged there, spilling and instances included."""
+    """Words of one operand at one level that are charged there.
+
+    `copies` instances of the level are charged, and the fraction `share` of what they move; the words are
+    those that `spilled_from` could not hold, if it is not empty.
+    """
 
     count: LevelCount
+    copies: int
+    share: float
     read_words: float
     written_words: float
+    spilled_from: str = ""
 
 
 def places(machine: Machine) -> dict[str, Place]:
@@ -73,17 +81,28 @@ def moved_words(
     result = []
     for count in counts:
         copies = instances(accounting, count.instances, place_of[count.memory].of_array)
-        reads, writes = count.reads * copies, (count.updates + count.fills) * copies
+        reads, updates = count.reads * copies, count.updates * copies
         spilled = _spilled(nest, count, counts)
+        share = 1 - spilled
         if count.memory == outermost:
-            reads, writes = _outward(reads, count.updates, accounting)
-            reads, writes = (1 - spilled) * reads, (1 - spilled) * writes
+            reads, updates = _outward(reads, updates, accounting)
         elif spilled:
-            yield_reads, yield_writes = _outward(count.reads, count.updates, accounting)
-            result.append(_spill_row(count, outermost, spilled * yield_reads, spilled * yield_writes))
-            kept = 1 if accounting.spill_keeps_buffer else 1 - spilled
-            reads, writes = kept * reads, kept * writes
-        result.append(Moved(count=count, read_words=reads, written_words=writes))
+            outer_reads, outer_updates = _outward(reads, updates, accounting)
+            outer = dataclasses.replace(count, memory=outermost, fills=0)
+            result.append(
+                Moved(
+                    count=outer,
+                    copies=copies,
+                    share=spilled,
+                    read_words=spilled * outer_reads,
+                    written_words=spilled * outer_updates,
+                    spilled_from=count.memory,
+                )
+            )
+            share = 1 if accounting.spill_keeps_buffer else share
+        written = updates + count.fills * copies
+        moved = Moved(count=count, copies=copies, share=share, read_words=share * reads, written_words=share * written)
+        result.append(moved)
     return tuple(result)
 
 
@@ -155,20 +174,3 @@ def _is_outer(count: LevelCount, memory: str, counts: tuple[LevelCount, ...]) ->
     """True when the count's level lies outside `memory` for the same operand (counts come outermost first)."""
     order = [c.memory for c in counts if c.operand.label == count.operand.label]
     return order.index(count.memory) < order.index(memory)
-
-
-def _spill_row(count: LevelCount, outermost: str, reads: float, writes: float) -> Moved:
-    moved = LevelCount(
-        einsum=count.einsum,
-        memory=outermost,
-        operand=count.operand,
-        tile=count.tile,
-        visits=count.visits,
-        access=count.access,
-        partition=count.partition,
-        reads=count.reads,
-        fills=0,
-        updates=count.updates,
-        instances=count.instances,
-    )
-    return Moved(count=moved, read_words=reads, written_words=writes)

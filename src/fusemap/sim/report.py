@@ -73,14 +73,18 @@ class PhaseTime:
 
     @property
     def bottleneck(self) -> str:
-        """The memory when it takes longest, else the array that the stages wait for most (or the stall)."""
+        """The memory when it takes longest, else the array that the stages wait for most (or the stall).
+
+        A stage whose arrays take equally long waits for each of them.
+        """
         if self.memory_s > self.compute_s:
             return self.memory
         waits: dict[str, int] = {}
         for stage in self.stages:
-            if stage.busy_cycles:
-                array, cycles = max(stage.busy_cycles, key=lambda item: item[1])
-                waits[array] = waits.get(array, 0) + cycles
+            longest = max((cycles for _, cycles in stage.busy_cycles), default=0)
+            for array, cycles in stage.busy_cycles:
+                if cycles == longest:
+                    waits[array] = waits.get(array, 0) + cycles
             if stage.stall_cycles:
                 waits["stall"] = waits.get("stall", 0) + stage.stall_cycles
         return max(waits, key=lambda name: waits[name]) if waits else self.memory
