@@ -1,0 +1,115 @@
+"""What each slip of a published accounting does: to the rows it concerns, and to every headline claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fusemap.sim.accounting import PRINCIPLED, Accounting
+from fusemap.validation.accounting import with_slips
+from fusemap.validation.reproduce import Bench, Claim, StudyRow, accountings, claims
+from fusemap.validation.study import SlipModel, WhatIfModel
+
+QUANTITIES = ("traffic_bytes", "latency_s", "energy_pj")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """The largest relative change of a quantity over a configuration's rows, and where it occurs."""
+
+    configuration: str
+    quantity: str
+    change: float
+    model: str
+    seq_len: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A slip switched off, or a what-if switched on: what it changes where it shows, and the claims then."""
+
+    name: str
+    title: str
+    what: str
+    sizes: tuple[Size, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The claims as published and with every slip corrected; each slip alone, then one after another."""
+
+    published: tuple[Claim, ...]
+    principled: tuple[Claim, ...]
+    slips: tuple[Finding, ...]
+    cumulative: tuple[Finding, ...]
+    what_if: tuple[Finding, ...]
+
+
+def audit(bench: Bench) -> Audit:
+    """Switch every slip off alone (published minus one), then all of them in the order of the file.
+
+    The effects do not add up: a slip may matter only once another is corrected.
+    """
+    study = bench.study
+    slips = study.model.slips
+    base = accountings(study, "published")
+    alone = [_finding(bench, n, s, _without(bench, {n}), base) for n, s in slips.items()]
+    cumulative, done, before = [], set[str](), base
+    for name, slip in slips.items():
+        done.add(name)
+        after = _without(bench, done)
+        cumulative.append(_finding(bench, name, slip, after, before))
+        before = after
+    return Audit(
+        published=claims(study, bench.rows(base)),
+        principled=claims(study, bench.rows(accountings(study, "principled"))),
+        slips=tuple(alone),
+        cumulative=tuple(cumulative),
+        what_if=tuple(_what_if(bench, n, s, base) for n, s in study.model.what_if.items()),
+    )
+
+
+def _without(bench: Bench, names: set[str]) -> dict[str, Accounting]:
+    """The published accounting of every configuration with these slips switched off."""
+    slips = {n: s for n, s in bench.study.model.slips.items() if n not in names}
+    parts = bench.study.model.configurations
+    return {c: with_slips(PRINCIPLED, slips, p.dataflow, name="published") for c, p in parts.items()}
+
+
+def _what_if(bench: Bench, name: str, slip: WhatIfModel, base: Mapping[str, Accounting]) -> Finding:
+    before = _without(bench, set(slip.without))
+    parts = bench.study.model.configurations
+    after = {c: with_slips(before[c], {name: slip}, p.dataflow, name="published") for c, p in parts.items()}
+    return _finding(bench, name, slip, after, base)
+
+
+def _finding(
+    bench: Bench, name: str, slip: SlipModel, switched: Mapping[str, Accounting], base: Mapping[str, Accounting]
+) -> Finding:
+    """Sizes are (switched / base - 1) per configuration and quantity."""
+    rows = bench.rows(switched)
+    return Finding(
+        name=name,
+        title=slip.title,
+        what=slip.what,
+        sizes=_sizes(rows, bench.rows(base)),
+        claims=claims(bench.study, rows),
+    )
+
+
+def _sizes(rows: tuple[StudyRow, ...], base: tuple[StudyRow, ...]) -> tuple[Size, ...]:
+    largest: dict[tuple[str, str], Size] = {}
+    for row, before in zip(rows, base, strict=True):
+        for quantity in QUANTITIES:
+            change = getattr(row.report, quantity) / getattr(before.report, quantity) - 1
+            key = (row.configuration, quantity)
+            if abs(change) > 1e-12 and (key not in largest or abs(change) > abs(largest[key].change)):
+                largest[key] = Size(
+                    configuration=row.configuration,
+                    quantity=quantity,
+                    change=change,
+                    model=row.model,
+                    seq_len=row.seq_len,
+                )
+    return tuple(largest.values())

@@ -1,0 +1,162 @@
+"""A published study as data: configurations, claims, and the slips of its accounting as switches.
+
+The file format is documented by the models below; `studies/` holds one file per study.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fusemap.archspec.document import Document
+from fusemap.archspec.schema import CapacityField, SpecModel, validate
+from fusemap.archspec.yamlnodes import parse_document
+from fusemap.diagnostics import did_you_mean, input_error
+from fusemap.sim.accounting import Accounting, OperatorCycles, Projection, RegisterInstances, Uncharged
+
+
+class ConfigurationModel(SpecModel):
+    """A cascade on a machine under a dataflow, and what the figures call it."""
+
+    label: str
+    cascade: str
+    arch: str
+    dataflow: str
+
+
+class ClaimModel(SpecModel):
+    """A headline number: the mean over models and lengths of metric(numerator) / metric(denominator).
+
+    With `component`: the component's share in the energy of `configuration`; `pick` takes the least
+    instead of the mean.
+    """
+
+    claim: str
+    metric: Literal["latency_s", "energy_pj", "area_um2", "traffic_bytes"] = "energy_pj"
+    numerator: str | None = None
+    denominator: str | None = None
+    configuration: str | None = None
+    component: str | None = None
+    pick: Literal["mean", "least"] = "mean"
+
+    @model_validator(mode="after")
+    def _one_form(self) -> ClaimModel:
+        if (self.component is None) == (self.numerator is None or self.denominator is None):
+            raise ValueError("a claim has numerator and denominator, or configuration and component")
+        return self
+
+
+class ProjectionModel(SpecModel):
+    """See `sim.accounting.Projection`."""
+
+    einsum: str
+    tensor: str
+    dropped: list[str]
+
+
+class UnchargedModel(SpecModel):
+    """See `sim.accounting.Uncharged`."""
+
+    component: str
+    einsum: str = ""
+    tensor: str = ""
+
+
+class OperatorCyclesModel(SpecModel):
+    """See `sim.accounting.OperatorCycles`."""
+
+    array: str
+    pattern: list[str]
+    cycles: int
+
+
+class RuleModel(SpecModel):
+    """Fields of `sim.accounting.Accounting` that a slip replaces."""
+
+    register_instances: RegisterInstances | None = None
+    partition_bits: int | None = None
+    spill_keeps_buffer: bool | None = None
+    projections: list[ProjectionModel] = Field(default_factory=list)
+    uncharged: list[UnchargedModel] = Field(default_factory=list)
+    operator_cycles: list[OperatorCyclesModel] = Field(default_factory=list)
+    names: dict[str, CapacityField] = Field(default_factory=dict)
+
+
+class SlipModel(SpecModel):
+    """A switch of the accounting; `dataflows` that it concerns (default: all)."""
+
+    title: str
+    what: str
+    dataflows: list[str] | None = None
+    rule: RuleModel
+
+
+class WhatIfModel(SlipModel):
+    """A reading other than the published one, with some slips switched off."""
+
+    without: list[str] = Field(default_factory=list)
+
+
+class StudyModel(SpecModel):
+    """A study file."""
+
+    description: str
+    source: str
+    published: str
+    models: list[str]
+    lengths: list[str]
+    configurations: dict[str, ConfigurationModel]
+    utilization: dict[str, str]
+    claims: list[ClaimModel]
+    slips: dict[str, SlipModel]
+    what_if: dict[str, WhatIfModel] = Field(default_factory=dict)
+    limits: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A validated study with its name."""
+
+    name: str
+    model: StudyModel
+    document: Document = field(repr=False)
+
+
+def study_names() -> tuple[str, ...]:
+    """Names of the built-in studies.
+
+    >>> study_names()
+    ('fusemax',)
+    """
+    files = (resources.files("fusemap.validation") / "studies").iterdir()
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
+
+
+def load_study(name: str) -> Study:
+    """A built-in study; InputError when there is none of that name."""
+    if name not in study_names():
+        raise input_error(f"unknown study {name}", hint=did_you_mean(name, study_names(), noun="studies"))
+    path = resources.files("fusemap.validation") / "studies" / f"{name}.yaml"
+    document = parse_document(path.read_text(encoding="utf-8"), file=f"{name}.yaml")
+    return Study(name=name, model=validate(document, StudyModel), document=document)
+
+
+def apply_rule(accounting: Accounting, rule: RuleModel, *, name: str) -> Accounting:
+    """The accounting with a slip's rule switched on."""
+    pattern = [OperatorCycles(array=o.array, pattern=tuple(o.pattern), cycles=o.cycles) for o in rule.operator_cycles]
+    uncharged = [Uncharged(component=u.component, einsum=u.einsum, tensor=u.tensor) for u in rule.uncharged]
+    projected = [Projection(einsum=p.einsum, tensor=p.tensor, dropped=frozenset(p.dropped)) for p in rule.projections]
+    keeps = accounting.spill_keeps_buffer if rule.spill_keeps_buffer is None else rule.spill_keeps_buffer
+    return Accounting(
+        name=name,
+        register_instances=rule.register_instances or accounting.register_instances,
+        partition_bits=rule.partition_bits or accounting.partition_bits,
+        spill_keeps_buffer=keeps,
+        projections=(*accounting.projections, *projected),
+        operator_cycles=(*pattern, *accounting.operator_cycles),
+        uncharged=(*accounting.uncharged, *uncharged),
+        names=(*accounting.names, *((n, q.evaluate({})) for n, q in rule.names.items())),
+    )
