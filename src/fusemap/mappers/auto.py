@@ -10,7 +10,7 @@ from fusemap.archspec.types import Array, Machine
 from fusemap.diagnostics import input_error
 from fusemap.mappers.search import divisors
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Loop, Storage
-from fusemap.mappers.units import find_units
+from fusemap.mappers.units import find_units, missing_operators
 
 MAX_GRID = 20_000
 
@@ -49,8 +49,11 @@ def _best_array(space: EinsumSpace, machine: Machine) -> tuple[Array, tuple[tupl
         if best is None or time < best[0]:
             best = (time, array, spread)
     if best is None:
-        needed = " + ".join(space.operators)
-        raise input_error(f"no array of {machine.name} computes {needed} (Einsum {space.name})")
+        needed = " and ".join(dict.fromkeys(space.operators))
+        lacking = [f"{a.name} lacks {', '.join(missing_operators(a, space.operators))}" for a in machine.arrays]
+        raise input_error(
+            f"no array of {machine.name} computes {needed} of Einsum {space.name}", hint="; ".join(lacking)
+        )
     return best[1], best[2]
 
 

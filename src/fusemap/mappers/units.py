@@ -27,13 +27,18 @@ def find_units(array: Array, operators: tuple[str, ...]) -> tuple[OperatorCost, 
     return tuple(chosen)
 
 
+def missing_operators(array: Array, operators: tuple[str, ...]) -> tuple[str, ...]:
+    """The operators that the array has no unit for, each once; all of them if they lack as a chain only."""
+    missing = tuple(dict.fromkeys(o for o in operators if array.find((o,)) is None))
+    return missing or tuple(dict.fromkeys(operators))
+
+
 def units(machine: Machine, array: Array, space: EinsumSpace) -> tuple[OperatorCost, ...]:
     """As `find_units`; InputError naming the operator that the array cannot compute."""
     found = find_units(array, space.operators)
     if found is not None:
         return found
-    missing = [o for o in space.operators if array.find((o,)) is None]
     able = [a.name for a in machine.arrays if find_units(a, space.operators) is not None]
     hint = f"{', '.join(able)} can" if able else f"no array of {machine.name} can"
-    named = ", ".join(missing) or " + ".join(space.operators)
+    named = ", ".join(missing_operators(array, space.operators))
     raise input_error(f"{array.name} of {machine.name} cannot compute {named} of Einsum {space.name}", hint=hint)

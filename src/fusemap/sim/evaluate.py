@@ -10,6 +10,7 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.bind import map_cascade
 from fusemap.mappers.dataflow import Dataflow
 from fusemap.mappers.legality import require_legal
+from fusemap.mappers.match import require_match
 from fusemap.mappers.types import Mapping, Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.actions import Moved, memory_rows, moved_words, operator_rows, places, traffic_words
@@ -45,6 +46,7 @@ def plan(
     sizes: AbstractMapping[str, int] | None = None,
 ) -> tuple[Problem, Mapping]:
     """The sized problem and its legal mapping, searched with this simulator's cost where the dataflow asks for it."""
+    require_match(cascade, dataflow)
     problem, mapping = map_cascade(
         cascade, workload, machine, dataflow, cost=operand_costs, overrides=dict(accounting.names), sizes=sizes
     )

@@ -1,0 +1,166 @@
+"""Evaluate a question as a user asks it: sizes that override the workload's, and a dataflow that may be left open."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fusemap.archspec.types import Machine, Rank, Workload
+from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, did_you_mean
+from fusemap.einsum_cascade import scope
+from fusemap.einsum_cascade.types import Cascade
+from fusemap.mappers.dataflow import Dataflow, load_dataflow, names
+from fusemap.mappers.match import matches
+from fusemap.mappers.types import Mapping as CascadeMapping
+from fusemap.mappers.types import Problem
+from fusemap.sim.accounting import PRINCIPLED, Accounting
+from fusemap.sim.evaluate import evaluate_mapping, plan
+from fusemap.sim.report import Report
+
+AccountingOf: TypeAlias = Callable[[str], Accounting]
+Refused: TypeAlias = InputError | DoesNotFit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A report with all that it was computed from; `choice` says why this dataflow (empty: it was asked for)."""
+
+    machine: Machine
+    workload: Workload
+    problem: Problem
+    mapping: CascadeMapping
+    accounting: Accounting
+    report: Report
+    choice: str = ""
+
+
+def evaluate_case(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow | None = None,
+    *,
+    accounting: AccountingOf = lambda dataflow: PRINCIPLED,
+    sizes: Mapping[str, int] | None = None,
+) -> Evaluation:
+    """Evaluate a cascade on a machine; without a dataflow, under the best built-in one (see `choose_dataflow`).
+
+    `accounting` gives the rules of charging for a dataflow's name. `sizes` replace ranks of the workload
+    (`B`, `M`) and tiles of the dataflow (`P1`), and give the cascade's other shapes (`M0`). InputError:
+    something does not match or is not known; DoesNotFit: no mapping is legal.
+    """
+    given = sizes or {}
+    _check_names(
+        cascade, workload, [load_dataflow(name) for name in names()] if dataflow is None else [dataflow], given
+    )
+    if dataflow is None:
+        dataflow, choice = choose_dataflow(cascade, machine, workload, sizes=sizes)
+    else:
+        choice = ""
+    return _evaluated(cascade, machine, workload, dataflow, accounting(dataflow.name), given, choice)
+
+
+def choose_dataflow(
+    cascade: Cascade, machine: Machine, workload: Workload, *, sizes: Mapping[str, int] | None = None
+) -> tuple[Dataflow, str]:
+    """The built-in dataflow of least latency, then energy, and why it was chosen.
+
+    Candidates are the dataflows whose `cascades` name this one; where none of them is legal, all others
+    whose nests fit its Einsums, a search over mappings (`otherwise: search`) being one. The comparison is
+    made in the principled accounting. When nothing is legal: the error of the likeliest candidate.
+    """
+    loaded = [d for d in map(load_dataflow, names()) if matches(cascade, d)]
+    meant = [d for d in loaded if cascade.name in d.model.cascades]
+    refusals: list[tuple[Dataflow, Refused]] = []
+    for group in (meant, [d for d in loaded if d not in meant]):
+        legal: list[tuple[float, float, Dataflow]] = []
+        for candidate in group:
+            try:
+                report = _evaluated(cascade, machine, workload, candidate, PRINCIPLED, sizes or {}, "").report
+            except (InputError, DoesNotFit) as refusal:
+                refusals.append((candidate, refusal))
+            else:
+                legal.append((report.latency_s, report.energy_pj, candidate))
+        if legal:
+            best = min(legal, key=lambda item: item[:2])[2]
+            others = [d.name for _, _, d in legal if d is not best]
+            return best, _reason(others, [d.name for d, _ in refusals if d in meant])
+    raise _likeliest(refusals, meant)
+
+
+def _reason(slower: Sequence[str], illegal: Sequence[str]) -> str:
+    """Why a dataflow was chosen, in a few words."""
+    parts = [f"faster than {', '.join(slower)}"] if slower else ["the only one that fits"]
+    if illegal:
+        parts.append(f"{', '.join(illegal)} {'do' if len(illegal) > 1 else 'does'} not run here")
+    return "; ".join(parts)
+
+
+def _likeliest(refusals: Sequence[tuple[Dataflow, Refused]], meant: Sequence[Dataflow]) -> Refused:
+    """The refusal to show: what all have in common, else that of a candidate meant for the cascade, else the search's.
+
+    Among candidates meant for the cascade, one that is too big comes before one that does not match.
+    """
+    shared = set.intersection(*({*r.diagnostics} if isinstance(r, InputError) else set() for _, r in refusals))
+    if shared:
+        return InputError(tuple(shared))
+    ranked = sorted(
+        refusals,
+        key=lambda item: (
+            item[0] not in meant,
+            item[0].model.otherwise != "search" if item[0] not in meant else isinstance(item[1], InputError),
+        ),
+    )
+    return ranked[0][1]
+
+
+def _evaluated(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow,
+    accounting: Accounting,
+    sizes: Mapping[str, int],
+    choice: str,
+) -> Evaluation:
+    sized = _resized(workload, sizes)
+    _check_names(cascade, workload, [dataflow], sizes)
+    added = {name: size for name, size in sizes.items() if name not in workload.sizes}
+    problem, mapping = plan(cascade, machine, sized, dataflow, accounting=accounting, sizes=added)
+    return Evaluation(
+        machine=machine,
+        workload=sized,
+        problem=problem,
+        mapping=mapping,
+        accounting=accounting,
+        report=evaluate_mapping(problem, mapping, machine, accounting=accounting),
+        choice=choice,
+    )
+
+
+def _resized(workload: Workload, sizes: Mapping[str, int]) -> Workload:
+    """The workload with ranks replaced, and named so."""
+    own = {rank: size for rank, size in sizes.items() if rank in workload.sizes and workload.sizes[rank] != size}
+    if not own:
+        return workload
+    ranks = tuple(Rank(name=r.name, size=own[r.name], source="given") if r.name in own else r for r in workload.ranks)
+    given = ", ".join(f"{rank}={size}" for rank, size in own.items())
+    return dataclasses.replace(workload, name=f"{workload.name} with {given}", ranks=ranks)
+
+
+def _check_names(cascade: Cascade, workload: Workload, dataflows: Sequence[Dataflow], sizes: Mapping[str, int]) -> None:
+    """InputError for sizes that nothing uses."""
+    tiles = [tile for dataflow in dataflows for tile in dataflow.model.tiles]
+    valid = [*map(str, scope.known_shapes(cascade)), *tiles, *workload.sizes]
+    wrong = [
+        Diagnostic(
+            message=f"no rank or tile is named {name}, but a size is given for it",
+            hint=did_you_mean(name, valid, noun="names"),
+        )
+        for name in sizes
+        if name not in valid
+    ]
+    if wrong:
+        raise InputError(tuple(wrong))
