@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
-from fusemap.archspec.types import Array, Machine, Workload, environment
-from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
+from fusemap.archspec.types import Machine, Workload, environment
+from fusemap.diagnostics import DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.auto import single_einsum_nest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, Kept, read_table
+from fusemap.mappers.faults import check_names, check_nests
 from fusemap.mappers.names import LazyNames
 from fusemap.mappers.search import SplitCost, best_split
 from fusemap.mappers.space import make_problem
@@ -92,17 +93,34 @@ class _Binder:
     def mapping(self) -> Mapping:
         model = self.dataflow.model
         covered, notes = self._covered()
+        if covered:
+            check_nests(self.dataflow, self.problem, self.machine)
+            self._require_needs()
         nests = tuple(self._nest(s) if s.name in covered else self._searched(s) for s in self.problem.spaces)
         tiles = tuple((n, self.names[n]) for n in model.tiles if self.names.known(n))
         return Mapping(
             dataflow=self.dataflow.name, einsums=nests, binding=self._binding(covered, nests), tiles=tiles, notes=notes
         )
 
+    def _require_needs(self) -> None:
+        """DoesNotFit when a memory cannot hold even the smallest tiles of this dataflow."""
+        found = []
+        for i, need in enumerate(self.dataflow.model.needs):
+            least = self.dataflow.located(need.bytes, "needs", i, "bytes").evaluate(self.names)
+            limit = self.machine.memory(need.memory).capacity_bytes
+            if limit is not None and least > limit:
+                what = f"{need.memory} for {need.what}"
+                hint = f"the smallest {need.memory} that fits is {least:,.0f} B"
+                found.append(Violation(what=what, need=least, limit=limit, unit="B", hint=hint))
+        if found:
+            subject = f"{self.problem.cascade} for {self.problem.workload} on {self.machine.name}"
+            raise DoesNotFit(f"{subject}, dataflow {self.dataflow.name}", tuple(found))
+
     def _covered(self) -> tuple[frozenset[str], tuple[str, ...]]:
         """Einsums that the file maps; all or none of its entries must match the cascade."""
         model = self.dataflow.model
         present = {s.name for s in self.problem.spaces}
-        faults = [f for e in model.einsums for f in self._faults(e)]
+        faults = check_names(self.dataflow, self.problem)
         unmapped = sorted(present - set(model.einsums))
         if not faults and (not unmapped or model.otherwise == "search"):
             return frozenset(model.einsums), ()
@@ -111,29 +129,12 @@ class _Binder:
             note = f"{self.dataflow.name}: its nests are for {meant}; every Einsum is mapped on its own by search"
             return frozenset(), (note,)
         if faults:
-            raise InputError(tuple(faults))
+            raise InputError(faults)
         valid = f"dataflow {self.dataflow.name} maps {', '.join(model.cascades)}"
         message = (
             f"dataflow {self.dataflow.name} has no nest for {', '.join(unmapped)} of cascade {self.problem.cascade}"
         )
         raise self.dataflow.document.error(("einsums",), message, hint=valid)
-
-    def _faults(self, einsum: str) -> list[Diagnostic]:
-        document, model = self.dataflow.document, self.dataflow.model
-        present = [s.name for s in self.problem.spaces]
-        if einsum not in present:
-            message = f"cascade {self.problem.cascade} has no Einsum {einsum}"
-            return [document.diagnostic(("einsums", einsum), message, hint=did_you_mean(einsum, present), key=True)]
-        touched = sorted({o.tensor for o in self.problem.space(einsum).operands})
-        faults = []
-        for memory, kept in model.einsums[einsum].keep.items():
-            for i, item in enumerate(kept):
-                for tensor in [item] if isinstance(item, str) else item:
-                    if tensor not in touched:
-                        message = f"Einsum {einsum} does not touch {tensor}"
-                        path = ("einsums", einsum, "keep", memory, i)
-                        faults.append(document.diagnostic(path, message, hint=did_you_mean(tensor, touched)))
-        return faults
 
     def _nest(self, space: EinsumSpace) -> EinsumMapping:
         model = self.dataflow.model.einsums[space.name]
@@ -154,7 +155,7 @@ class _Binder:
             if level.spatial is not None:
                 levels.append(Fanout(array=array.name, dim=array.dim(level.spatial).name, loops=loops))
                 continue
-            memory = self._memory(name, i, level.memory or "")
+            memory = level.memory or ""
             keep = kept.get(memory, frozenset())
             if memory == self.machine.memories[0].name:
                 keep |= self.problem.external & {o.tensor for o in space.operands}
@@ -166,18 +167,12 @@ class _Binder:
 
     def _chosen(self, einsum: str, model: EinsumModel) -> str:
         if isinstance(model.nest, str):
-            return self._known_nest(model.nest, ("einsums", einsum, "nest"))
+            return model.nest
         for i, choice in enumerate(model.nest):
             path = ("einsums", einsum, "nest", i)
             if choice.when is None or self.dataflow.located(choice.when, *path, "when").evaluate(self.names):
-                return self._known_nest(choice.use, (*path, "use"))
+                return choice.use
         raise self.dataflow.document.error(("einsums", einsum, "nest"), f"no choice of nest applies to {einsum}")
-
-    def _known_nest(self, name: str, path: tuple[str | int, ...]) -> str:
-        if name not in self.dataflow.model.nests:
-            hint = did_you_mean(name, list(self.dataflow.model.nests), noun="nests")
-            raise self.dataflow.document.error(path, f"unknown nest {name}", hint=hint)
-        return name
 
     def _bound(self, nest: str, level: int, index: int, rank: str) -> int:
         key = (nest, level, index)
@@ -191,16 +186,7 @@ class _Binder:
             self.bounds[key] = int(value)
         return self.bounds[key]
 
-    def _memory(self, nest: str, level: int, name: str) -> str:
-        valid = storage_names(self.machine)
-        if name not in valid:
-            path = ("nests", nest, "levels", level, "memory")
-            hint = did_you_mean(name, valid, noun="memories")
-            raise self.dataflow.document.error(path, f"machine {self.machine.name} has no memory {name}", hint=hint)
-        return name
-
     def _kept(self, einsum: str, memory: str, items: Kept) -> frozenset[str]:
-        self._check_keep_memory(einsum, memory)
         kept: list[str] = []
         for i, item in enumerate(items):
             if isinstance(item, str):
@@ -211,13 +197,6 @@ class _Binder:
                 if self.dataflow.located(expression, *path).evaluate(self.names):
                     kept.append(tensor)
         return frozenset(kept)
-
-    def _check_keep_memory(self, einsum: str, memory: str) -> None:
-        valid = storage_names(self.machine)
-        if memory not in valid:
-            hint = did_you_mean(memory, valid, noun="memories")
-            path = ("einsums", einsum, "keep", memory)
-            raise self.dataflow.document.error(path, f"{self.machine.name} has no memory {memory}", hint=hint, key=True)
 
     def _with_spill(self, nest: EinsumMapping, model: EinsumModel) -> EinsumMapping:
         if model.spill is None:
@@ -253,21 +232,11 @@ class _Binder:
             stalls = []
             for k, stall in enumerate(stage.stalls):
                 path = ("binding", index, "stages", j, "stalls", k, "factor")
-                factor = int(self.dataflow.located(stall.factor, *path).evaluate(self.names))
-                stalls.append(Stall(einsum=stall.einsum, factor=factor, why=stall.why))
-            work = tuple((self._array(a, (index, j)).name, tuple(es)) for a, es in stage.work.items())
+                factor = self.dataflow.located(stall.factor, *path).evaluate(self.names)
+                if factor != int(factor) or factor < 0:
+                    message = f"stall factor is {factor:g}, expected a whole number from 0"
+                    raise self.dataflow.document.error(path, message)
+                stalls.append(Stall(einsum=stall.einsum, factor=int(factor), why=stall.why))
+            work = tuple((array, tuple(einsums)) for array, einsums in stage.work.items())
             stages.append(Stage(name=stage.name, work=work, stalls=tuple(stalls)))
         return Phase(name=model.phase, stages=tuple(stages), pipelined=model.pipelined)
-
-    def _array(self, name: str, at: tuple[int, int]) -> Array:
-        valid = [array.name for array in self.machine.arrays]
-        if name not in valid:
-            path = ("binding", at[0], "stages", at[1], "work", name)
-            hint = did_you_mean(name, valid, noun="arrays")
-            raise self.dataflow.document.error(path, f"{self.machine.name} has no array {name}", hint=hint, key=True)
-        return self.machine.array(name)
-
-
-def storage_names(machine: Machine) -> tuple[str, ...]:
-    """Names of the levels that can hold tensors: memories and each array's registers."""
-    return (*(m.name for m in machine.memories), *(f"{a.name}.registers" for a in machine.arrays))

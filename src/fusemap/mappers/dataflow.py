@@ -105,6 +105,14 @@ class ParametersModel(SpecModel):
     rules: dict[str, ExpressionField] = Field(default_factory=dict)
 
 
+class NeedModel(SpecModel):
+    """The least that a memory must hold under this dataflow: `bytes` for `what`, its smallest tiles."""
+
+    memory: str
+    bytes: ExpressionField
+    what: str
+
+
 class DataflowModel(SpecModel):
     """A dataflow file."""
 
@@ -114,6 +122,7 @@ class DataflowModel(SpecModel):
     extends: str | None = None
     parameters: ParametersModel | None = None
     tiles: dict[str, ExpressionField] = Field(default_factory=dict)
+    needs: list[NeedModel] = Field(default_factory=list)
     nests: dict[str, NestModel] = Field(default_factory=dict)
     einsums: dict[str, EinsumModel] = Field(default_factory=dict)
     in_place: list[list[str]] = Field(default_factory=list)

@@ -1,0 +1,201 @@
+"""A dataflow held against the cascade and the machine that it is applied to: every fault, located in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fusemap.archspec.document import Path
+from fusemap.archspec.types import Machine
+from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
+from fusemap.mappers.dataflow import Dataflow, EinsumModel, NestModel, StageModel
+from fusemap.mappers.types import Problem
+
+
+def check_names(dataflow: Dataflow, problem: Problem) -> tuple[Diagnostic, ...]:
+    """Einsums of the file that the cascade lacks, and tensors that their Einsums do not touch."""
+    checker = _Checker(dataflow=dataflow, problem=problem)
+    for einsum, model in dataflow.model.einsums.items():
+        checker.einsum(einsum, model)
+    return tuple(checker.found)
+
+
+def check_nests(dataflow: Dataflow, problem: Problem, machine: Machine) -> None:
+    """Raise InputError with every fault of the nests in use and of the binding.
+
+    Memories and arrays that the machine lacks or that stand in the wrong order, loops that no nest has,
+    keep sets and searches at levels that are not there, and a binding that does not run each Einsum once
+    on its array. `check_names` must have found nothing.
+    """
+    checker = _Checker(dataflow=dataflow, problem=problem)
+    model = dataflow.model
+    for einsum, entry in model.einsums.items():
+        checker.levels(einsum, entry, machine)
+    used = dict.fromkeys(n for e in model.einsums.values() for n in _nests(e) if n in model.nests)
+    for nest in used:
+        checker.nest(nest, model.nests[nest], machine)
+    checker.binding(machine)
+    checker.memories(machine)
+    if checker.found:
+        raise InputError(tuple(checker.found))
+
+
+def storage_names(machine: Machine) -> tuple[str, ...]:
+    """Names of the levels that can hold tensors: memories and each array's registers."""
+    return (*(m.name for m in machine.memories), *(f"{a.name}.registers" for a in machine.arrays))
+
+
+def _nests(model: EinsumModel) -> tuple[str, ...]:
+    """Names of the nests that an Einsum may use."""
+    return (model.nest,) if isinstance(model.nest, str) else tuple(choice.use for choice in model.nest)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Checker:
+    """Collects the faults of one dataflow."""
+
+    dataflow: Dataflow
+    problem: Problem
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def fail(self, path: Path, message: str, *, hint: str = "", key: bool = False) -> None:
+        self.found.append(self.dataflow.document.diagnostic(path, message, hint=hint, key=key))
+
+    def known(self, path: Path, name: str, valid: Sequence[str], what: str, *, key: bool = False) -> bool:
+        """Whether a name is valid; a fault that says `what` is missing otherwise."""
+        if name not in valid:
+            self.fail(path, f'{what} "{name[:60]}"', hint=did_you_mean(name, valid), key=key)
+        return name in valid
+
+    def einsum(self, einsum: str, model: EinsumModel) -> None:
+        at: Path = ("einsums", einsum)
+        present = [s.name for s in self.problem.spaces]
+        if einsum not in present:
+            meant = f"dataflow {self.dataflow.name} is for {', '.join(self.dataflow.model.cascades)}"
+            hint = f"{did_you_mean(einsum, present)} ({meant})"
+            self.fail(at, f"cascade {self.problem.cascade} has no Einsum {einsum[:60]}", hint=hint, key=True)
+            return
+        touched = sorted({o.tensor for o in self.problem.space(einsum).operands})
+        absent = f"Einsum {einsum} does not touch"
+        for memory, kept in model.keep.items():
+            for i, item in enumerate(kept):
+                path: Path = (*at, "keep", memory, i)
+                if isinstance(item, str):
+                    self.known(path, item, touched, absent)
+                    continue
+                for tensor in item:
+                    self.known((*path, tensor), tensor, touched, absent, key=True)
+        if model.spill is not None:
+            for i, tensor in enumerate(model.spill.tensors or ()):
+                self.known((*at, "spill", "tensors", i), tensor, touched, absent)
+
+    def levels(self, einsum: str, model: EinsumModel, machine: Machine) -> None:
+        """Nests, memories and ranks that the entry of an Einsum names."""
+        at: Path = ("einsums", einsum)
+        nests = self.dataflow.model.nests
+        for i, name in enumerate(_nests(model)):
+            path: Path = (*at, "nest") if isinstance(model.nest, str) else (*at, "nest", i, "use")
+            if self.known(path, name, list(nests), "unknown nest"):
+                self._covers(einsum, name, path)
+        there = [lv.memory for n in _nests(model) if n in nests for lv in nests[n].levels if lv.memory is not None]
+        inner = [memory for memory in dict.fromkeys(there) if memory != machine.memories[0].name]
+        for memory in model.keep:
+            if self.known((*at, "keep", memory), memory, storage_names(machine), _lacks(machine, "memory"), key=True):
+                self.known((*at, "keep", memory), memory, there, f"the nest of {einsum} has no level", key=True)
+        if model.spill is not None:
+            self.known((*at, "spill", "memory"), model.spill.memory, inner, f"the nest of {einsum} has no inner level")
+        if model.search is not None:
+            self.known((*at, "search", "at"), model.search.at, inner, f"the nest of {einsum} has no inner level")
+            split = [rank for n in _nests(model) if n in nests for rank in _outer_ranks(nests[n])]
+            for i, rank in enumerate(model.search.split):
+                absent = f"the outermost level of the nest of {einsum} has no loop over"
+                self.known((*at, "search", "split", i), rank, split, absent)
+
+    def _covers(self, einsum: str, name: str, path: Path) -> None:
+        """Every rank that has more than one coordinate needs a loop."""
+        nest = self.dataflow.model.nests[name]
+        loops = {rank for level in nest.levels for item in level.loops for rank in item}
+        ranks = {rank for space in self.problem.spaces for rank, _ in space.ranks}
+        stray = ", ".join(sorted(loops - ranks))
+        for rank, extent in self.problem.space(einsum).ranks:
+            if rank not in loops and extent > 1:
+                hint = f"its loops over {stray} match no rank of the cascade" if stray else ""
+                self.fail(path, f"nest {name} has no loop over {rank}, which Einsum {einsum} needs", hint=hint)
+
+    def nest(self, name: str, nest: NestModel, machine: Machine) -> None:
+        at: Path = ("nests", name)
+        arrays = [array.name for array in machine.arrays]
+        array_known = self.known((*at, "array"), nest.array, arrays, _lacks(machine, "array"))
+        order = {name: i for i, name in enumerate(storage_names(machine))}
+        last = -1
+        for i, level in enumerate(nest.levels):
+            path: Path = (*at, "levels", i)
+            if (level.memory is None) == (level.spatial is None):
+                self.fail(path, 'a level is either a "memory" or "spatial"')
+            elif level.spatial is not None:
+                if array_known:
+                    dims = [dim.name for dim in machine.array(nest.array).dims]
+                    self.known((*path, "spatial"), level.spatial, dims, f"array {nest.array} has no dimension")
+            elif self.known((*path, "memory"), level.memory or "", list(order), _lacks(machine, "memory")):
+                last = self._in_order((*path, "memory"), order, level.memory or "", last, machine)
+        if last < 0 and not self.found:
+            self.fail((*at, "levels"), f"nest {name} has no memory level")
+
+    def _in_order(self, path: Path, order: dict[str, int], memory: str, last: int, machine: Machine) -> int:
+        """Memories stand from the outermost in, each once, registers (in any order) after them."""
+        memories = len(machine.memories)
+        position = min(order[memory], memories)
+        if last < 0 and position:
+            self.fail(path, f"the outermost level must be {machine.memories[0].name}, found {memory}")
+        elif position < last or (position == last and position < memories):
+            valid = ", ".join(m.name for m in machine.memories)
+            self.fail(path, f"{memory} is out of order", hint=f"memories from the outermost in, each once: {valid}")
+        return max(position, last)
+
+    def memories(self, machine: Machine) -> None:
+        """Memories that need something, and tensors that share a place."""
+        valid = [memory.name for memory in machine.memories]
+        for i, need in enumerate(self.dataflow.model.needs):
+            self.known(("needs", i, "memory"), need.memory, valid, _lacks(machine, "memory"))
+        tensors = sorted({o.tensor for space in self.problem.spaces for o in space.operands})
+        for i, group in enumerate(self.dataflow.model.in_place):
+            for j, tensor in enumerate(group):
+                self.known(("in_place", i, j), tensor, tensors, f"cascade {self.problem.cascade} has no tensor")
+
+    def binding(self, machine: Machine) -> None:
+        """Each Einsum of the file runs once, on its array; stalls name Einsums."""
+        bound: set[str] = set()
+        for i, phase in enumerate(self.dataflow.model.binding):
+            for j, stage in enumerate(phase.stages):
+                self._stage(("binding", i, "stages", j), stage, machine, bound)
+        for einsum in self.dataflow.model.einsums:
+            if einsum not in bound:
+                self.fail(("binding",), f"the binding does not run Einsum {einsum}", key=True)
+
+    def _stage(self, at: Path, stage: StageModel, machine: Machine, bound: set[str]) -> None:
+        model = self.dataflow.model
+        valid = list(model.einsums)
+        for array, einsums in stage.work.items():
+            arrays = [a.name for a in machine.arrays]
+            array_known = self.known((*at, "work", array), array, arrays, _lacks(machine, "array"), key=True)
+            for k, einsum in enumerate(einsums):
+                path: Path = (*at, "work", array, k)
+                if not self.known(path, einsum, valid, f"dataflow {self.dataflow.name} maps no Einsum"):
+                    continue
+                if einsum in bound:
+                    self.fail(path, f"Einsum {einsum} is bound twice")
+                bound.add(einsum)
+                on = {model.nests[n].array for n in _nests(model.einsums[einsum]) if n in model.nests}
+                if array_known and on and array not in on:
+                    self.fail(path, f"Einsum {einsum} runs on {array}, but its nest is for {', '.join(sorted(on))}")
+        for k, stall in enumerate(stage.stalls):
+            absent = f"dataflow {self.dataflow.name} maps no Einsum"
+            self.known((*at, "stalls", k, "einsum"), stall.einsum, valid, absent)
+
+
+def _outer_ranks(nest: NestModel) -> tuple[str, ...]:
+    return tuple(rank for item in nest.levels[0].loops for rank in item) if nest.levels else ()
+
+
+def _lacks(machine: Machine, what: str) -> str:
+    return f"machine {machine.name} has no {what}"
