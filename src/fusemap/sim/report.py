@@ -166,6 +166,7 @@ class Report:
             "bottleneck": self.bottleneck,
             "einsum_utilization": {t.einsum: self.einsum_utilization(t) for t in self.einsums},
             "phases": [_phase_json(p) for p in self.phases],
+            "einsums": [_einsum_json(t) for t in self.einsums],
             "tiles": dict(self.tiles),
             "notes": list(self.notes),
             "rows": [r.to_json() for r in self.rows],
@@ -190,4 +191,15 @@ def _phase_json(phase: PhaseTime) -> dict[str, object]:
             {"name": s.name, "cycles": s.cycles, "busy_cycles": dict(s.busy_cycles), "stall_cycles": s.stall_cycles}
             for s in phase.stages
         ],
+    }
+
+
+def _einsum_json(time: EinsumTime) -> dict[str, object]:
+    return {
+        "einsum": time.einsum,
+        "array": time.array,
+        "cycles": time.cycles,
+        "cycles_per_point": time.cycles_per_point,
+        "lanes": time.lanes,
+        "pes": time.pes,
     }

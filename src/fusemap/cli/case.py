@@ -1,0 +1,102 @@
+"""What `evaluate` and `explain` are asked about: the options they share, resolved into an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import click
+
+from fusemap import einsum_cascade
+from fusemap.archspec.archs import load_arch
+from fusemap.archspec.registry import names
+from fusemap.archspec.workloads import load_workload
+from fusemap.cli.run import parse_sizes
+from fusemap.diagnostics import Diagnostic, InputError
+from fusemap.mappers.dataflow import load_dataflow
+from fusemap.sim.choose import Evaluation, evaluate_case
+from fusemap.validation.accounting import NAMES, accounting
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.argument("cascade", metavar="CASCADE"),
+    click.option("--arch", metavar="ARCH", help="Machine: a built-in name or a YAML file.  [required]"),
+    click.option("--workload", metavar="NAME@LENGTH", help="Sizes: BERT@4K, or a YAML file.  [required]"),
+    click.option(
+        "--dataflow", metavar="NAME", help="Mapping: a built-in name or a YAML file; by default the fastest that fits."
+    ),
+    click.option(
+        "--accounting", type=click.Choice(NAMES), default=NAMES[0], show_default=True, help="Rules of charging."
+    ),
+    click.option(
+        "--without", multiple=True, metavar="SLIP", help="Switch a slip of the published accounting off; repeatable."
+    ),
+    click.option(
+        "--size", "sizes", multiple=True, metavar="NAME=N", help="Set a rank or tile (B=1, M0=256); repeatable."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The arguments as they were given."""
+
+    cascade: str
+    arch: str | None
+    workload: str | None
+    dataflow: str | None
+    accounting: str
+    without: Sequence[str]
+    sizes: Sequence[str]
+
+    @property
+    def arguments(self) -> str:
+        """The same arguments as text, for a command that asks on."""
+        parts = [self.cascade, f"--arch {self.arch}", f"--workload {self.workload}"]
+        parts += [f"--dataflow {self.dataflow}"] if self.dataflow else []
+        parts += [f"--accounting {self.accounting}"] if self.accounting != NAMES[0] else []
+        parts += [f"--without {slip}" for slip in self.without]
+        return " ".join([*parts, *(f"--size {size}" for size in self.sizes)])
+
+
+def case_options(command: Command) -> Command:
+    """Give a command the argument and options of a `Case`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def case_from(given: dict[str, Any]) -> Case:
+    """The case in a command's arguments, which are taken out of `given`."""
+    return Case(**{field.name: given.pop(field.name) for field in fields(Case)})
+
+
+def evaluated(case: Case) -> Evaluation:
+    """The evaluation of a case; InputError and DoesNotFit as `evaluate_case`."""
+    sizes = parse_sizes(case.sizes)
+    cascade = einsum_cascade.load(case.cascade)
+    arch, workload = _required(case)
+    return evaluate_case(
+        cascade,
+        load_arch(arch),
+        load_workload(workload),
+        load_dataflow(case.dataflow) if case.dataflow else None,
+        accounting=lambda dataflow: accounting(case.accounting, dataflow, without=case.without),
+        sizes=sizes,
+    )
+
+
+def _required(case: Case) -> tuple[str, str]:
+    """Arch and workload; InputError that lists what there is when they are missing."""
+    wrong = []
+    if not case.arch:
+        hint = f"built-in: {', '.join(names('arch'))}; or a YAML file"
+        wrong.append(Diagnostic(message="--arch is missing: on which machine?", hint=hint))
+    if not case.workload:
+        hint = f"built-in: {', '.join(names('workload'))}, with a length, such as {names('workload')[0]}@4K"
+        wrong.append(Diagnostic(message="--workload is missing: at which sizes?", hint=hint))
+    if wrong:
+        raise InputError(tuple(wrong))
+    return case.arch or "", case.workload or ""

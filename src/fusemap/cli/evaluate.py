@@ -1,0 +1,136 @@
+"""`fusemap evaluate`: latency, energy, area, traffic and utilization of a cascade on an accelerator."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from fusemap.cli.case import Case, case_from, case_options, evaluated
+from fusemap.cli.output import emit_json, table
+from fusemap.cli.quantities import area, binary, joules, number, percent, si
+from fusemap.sim.choose import Evaluation
+from fusemap.sim.report import Report
+
+WIDTH = 100
+
+
+@click.command("evaluate", short_help="Cycles, energy and traffic of a cascade on an accelerator.")
+@case_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with a row per action.")
+def command(as_json: bool, **given: Any) -> None:
+    """Evaluate CASCADE (a built-in name or a file) on a machine, in closed form.
+
+    Without --dataflow the fastest built-in one is taken that is meant for the cascade and legal on the
+    machine; where none is, the fastest of the others, which includes mapping every Einsum by search.
+
+    \b
+    Example:
+      fusemap evaluate attention-1pass --arch fusemax-cloud --workload BERT@4K
+      fusemap evaluate attention-3pass --arch flat-cloud --workload XLM@64K --accounting published
+    """
+    case = case_from(given)
+    evaluation = evaluated(case)
+    if as_json:
+        emit_json({**evaluation.report.to_json(), "dataflow_choice": evaluation.choice})
+    else:
+        click.echo(summary(case, evaluation))
+
+
+def summary(case: Case, evaluation: Evaluation) -> str:
+    """The evaluation for people."""
+    report = evaluation.report
+    blocks = [heading(evaluation), _totals(report), _phases(report), _energy(report), *_remarks(report)]
+    blocks.append(f"why these numbers: fusemap explain {case.arguments}")
+    return "\n\n".join(blocks)
+
+
+def heading(evaluation: Evaluation) -> str:
+    """What was evaluated: cascade, machine, workload, dataflow and accounting."""
+    report = evaluation.report
+    chosen = f" (chosen: {evaluation.choice})" if evaluation.choice else ""
+    lines = [
+        f"{report.cascade} on {report.arch}, {report.workload}",
+        f"dataflow {report.dataflow}{chosen}; {report.accounting} accounting",
+    ]
+    return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))
+
+
+def _totals(report: Report) -> str:
+    cycles = report.latency_s * report.clock_hz
+    memory_s = sum(phase.memory_s for phase in report.phases)
+    busy = ", ".join(f"{array} {percent(share)}" for array, share in report.utilization.items())
+    return _columns(
+        [
+            ("latency", si(report.latency_s, "s"), f"{cycles:,.0f} cycles, limited by {report.bottleneck}"),
+            ("energy", joules(report.energy_pj), f"{si(report.energy_pj * 1e-12 / report.latency_s, 'W')} on average"),
+            (
+                "traffic",
+                binary(report.traffic_bytes),
+                f"takes the memory {percent(memory_s / report.latency_s)} of the latency",
+            ),
+            ("area", area(report.area_um2), ""),
+            ("utilization", "", busy),
+        ]
+    )
+
+
+def _phases(report: Report) -> str:
+    """A line per phase, and under it one per stage where there are several: times, limits, busy arrays."""
+    arrays = list(report.utilization)
+    stalls = any(stage.stall_cycles for phase in report.phases for stage in phase.stages)
+    rows = []
+    for phase in report.phases:
+        totals = [sum(dict(stage.busy_cycles).get(array, 0) for stage in phase.stages) for array in arrays]
+        stalled = sum(stage.stall_cycles for stage in phase.stages)
+        cells = [percent(phase.latency_s / report.latency_s), si(phase.compute_s, "s"), si(phase.memory_s, "s")]
+        busy = _busy(totals, stalled, phase.latency_s * report.clock_hz, stalls)
+        rows.append([phase.name, si(phase.latency_s, "s"), *cells, *busy, phase.bottleneck])
+        for stage in phase.stages if len(phase.stages) > 1 else ():
+            own = [dict(stage.busy_cycles).get(array, 0) for array in arrays]
+            busy = _busy(own, stage.stall_cycles, stage.cycles, stalls)
+            rows.append([f"  {stage.name}", "", "", si(stage.cycles / report.clock_hz, "s"), "", *busy, ""])
+    busy_headers = [*arrays, *(["stall"] if stalls else [])]
+    headers = ["phase", "latency", "share", "compute", "memory", *busy_headers, "limited by"]
+    return table(rows, headers, "lrrrr" + "r" * len(busy_headers) + "l", width=WIDTH)
+
+
+def _busy(cycles: list[int], stalled: int, of: float, stalls: bool) -> list[str]:
+    """The share of time that each array works, and that everything stalls where anything does."""
+    shares = [c / of if of else 0.0 for c in (*cycles, *([stalled] if stalls else []))]
+    return [percent(share) if share else "-" for share in shares]
+
+
+def _energy(report: Report, einsums_shown: int = 3) -> str:
+    """Energy by component, with the Einsums that take most of it."""
+    by_einsum = report.energy_by("component", "einsum")
+    rows = []
+    for (component,), energy in report.energy_by("component").items():
+        own = ((einsum, e) for (c, einsum), e in by_einsum.items() if c == component)
+        largest = ", ".join(
+            f"{einsum} {percent(e / energy if energy else 0)}" for einsum, e in islice(own, einsums_shown)
+        )
+        rows.append([component, joules(energy), percent(energy / report.energy_pj), largest])
+    return table(rows, ["component", "energy", "share", "most of it"], "lrrl", width=WIDTH)
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    """Tile sizes and notes, where there are any."""
+    if report.tiles:
+        text = ", ".join(f"{name} {value if isinstance(value, str) else number(value)}" for name, value in report.tiles)
+        yield textwrap.fill(f"tiles  {text}", WIDTH, subsequent_indent="       ")
+    partly = [t for t in report.einsums if t.lanes * 2 <= t.pes]
+    if partly:
+        named = [f"{t.einsum} {number(t.lanes)} of {number(t.pes)}" for t in partly]
+        yield textwrap.fill(f"processing elements in use, where half or fewer: {', '.join(named)}", WIDTH)
+    if report.notes:
+        yield "\n".join(textwrap.fill(f"note: {note}", WIDTH, subsequent_indent="  ") for note in report.notes)
+
+
+def _columns(lines: list[tuple[str, str, str]]) -> str:
+    """Name, right-aligned value and remark in columns."""
+    names, values = (max(len(line[i]) for line in lines) for i in (0, 1))
+    return "\n".join(f"{n.ljust(names)}  {v.rjust(values)}  {remark}".rstrip() for n, v, remark in lines)
