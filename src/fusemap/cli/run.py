@@ -118,7 +118,8 @@ def parse_sizes(texts: Sequence[str]) -> dict[str, int]:
 def read_arrays(path: str) -> Arrays:
     """The arrays of an .npz file; InputError for anything that is none."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise input_error(f"{path} holds a single array, expected an .npz archive of named arrays")
             return {name: archive[name] for name in archive.files}

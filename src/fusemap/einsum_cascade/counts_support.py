@@ -137,7 +137,7 @@ def _counts(context: Context, einsum: Einsum) -> Iterator[OperationCount]:
             einsum=einsum.name,
             operator=einsum.reduce.operator,
             kind="reduce",
-            count=count(points.zone) - count(kept.zone),
+            count=count(points.zone) - (count(kept.zone) if kept.exact else sp.Integer(0)),
             exact=kept.exact,
         )
 

@@ -15,6 +15,7 @@ import sympy as sp
 
 Expr: TypeAlias = Any  # a SymPy expression; SymPy has no types
 Symbol: TypeAlias = Any
+NEVER = sp.Integer(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +28,32 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """The points of the box 0 <= v < extents[v] at which every inequality `g >= 0` holds."""
+    """The points of the box 0 <= v < extents[v] at which every inequality `g >= 0` holds.
+
+    A zone known to be empty has the one inequality `-1 >= 0`.
+    """
 
     extents: Mapping[Symbol, Expr]
     inequalities: tuple[Expr, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Is the zone known to be empty?"""
+        return self.inequalities == (NEVER,)
 
     def cut(self, inequalities: Iterable[Expr]) -> Zone:
         """The part where further inequalities hold; those that follow from the box or another are left out."""
         kept = list(self.inequalities)
         for g in map(sp.expand, inequalities):
+            if holds_everywhere(-g - 1, self.extents) or self.is_empty:
+                return replace(self, inequalities=(NEVER,))
             if not (holds_everywhere(g, self.extents) or self._follows(g, kept)):
                 kept = [*(h for h in kept if not self._follows(h, [g])), g]
         return replace(self, inequalities=tuple(kept))
 
     def contains(self, other: Zone) -> bool:
         """Does every inequality of this zone follow from those of `other`, over the same box?"""
-        return all(self._follows(g, other.inequalities) for g in self.inequalities)
+        return other.is_empty or all(self._follows(g, other.inequalities) for g in self.inequalities)
 
     def _follows(self, g: Expr, known: Sequence[Expr]) -> bool:
         """Does `g >= 0` follow from one `h >= 0`? Sufficient: g - h >= 0 in the whole box."""
@@ -111,6 +122,8 @@ def project(zone: Zone, var: Symbol) -> Zone | None:
     `var` have coefficient 1.
     """
     others = {v: n for v, n in zone.extents.items() if v != var}
+    if zone.is_empty:
+        return Zone(extents=others, inequalities=zone.inequalities)
     touching = [g for g in zone.inequalities if var in g.free_symbols]
     free = [g for g in zone.inequalities if var not in g.free_symbols]
     lower = [Bound(coefficient=sp.Integer(1), rest=sp.Integer(0))]
@@ -137,6 +150,8 @@ def count(zone: Zone) -> Expr:
     In closed form (with Min, Max and ceiling) where the inequalities tie at most two variables
     together; an unevaluated Sum otherwise.
     """
+    if zone.is_empty:
+        return sp.Integer(0)
     joined = _join_digits(zone)
     total = sp.Integer(1)
     for part in _independent(joined):
@@ -267,19 +282,25 @@ def _as_sum(zone: Zone) -> Expr:
 
 
 def evaluate(expr: Expr, sizes: Mapping[Symbol, int]) -> int:
-    """The value of a count under given sizes; a Sum is enumerated, with its first variable in steps."""
-    sums = {s: sp.Integer(_enumerated(s.xreplace(sizes))) for s in expr.atoms(sp.Sum)}
-    return int(expr.xreplace(sums).subs(sizes).doit())
+    """The value of a count under given sizes; a Sum is enumerated, its first variable one by one."""
+    sums = {s: sp.Integer(_enumerated(s, sizes)) for s in expr.atoms(sp.Sum)}
+    return int(expr.xreplace(sums).subs(sizes))
 
 
-def _enumerated(total: Expr) -> int:
-    """The number of points at which the Piecewise under a Sum of known extents is 1."""
+def _enumerated(total: Expr, sizes: Mapping[Symbol, int]) -> int:
+    """The number of points at which the Piecewise under a Sum is 1."""
     ((_, holds), _) = total.function.args
     variables = [var for var, _, _ in total.limits]
-    ends = [int(last) + 1 for _, _, last in total.limits]
-    test = sp.lambdify(variables, holds, modules="numpy")
+    ends = [int(last.subs(sizes)) + 1 for _, _, last in total.limits]
+    tests = [sp.lambdify(variables, part, modules="numpy") for part in sp.And.make_args(holds.subs(sizes))]
     grid = np.ogrid[tuple(slice(0, end) for end in ends[1:])]
-    return sum(int(np.broadcast_to(test(i, *grid), ends[1:]).sum()) for i in range(ends[0]))
+    points = 0
+    for i in range(ends[0]):
+        inside = np.ones(ends[1:], dtype=bool)
+        for test in tests:
+            inside &= test(i, *grid)
+        points += int(inside.sum())
+    return points
 
 
 def _clamp(x: Expr, top: Expr) -> Expr:

@@ -106,7 +106,7 @@ class _View:
 
     def of(self, array: NDArray[Any]) -> NDArray[Any]:
         """The view: basic indexing only, so that writing to it writes to the array."""
-        view: NDArray[Any] = array[self.key].transpose(self.order)[self.expand]
+        view: NDArray[Any] = array[self.key].transpose(self.order)[(*self.expand, ...)]
         return view
 
 

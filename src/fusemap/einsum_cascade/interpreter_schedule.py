@@ -41,7 +41,9 @@ def _ordered(
     cascade: Cascade, nodes: Sequence[Einsum], stepped: tuple[VarName, ...], variables: tuple[VarName, ...]
 ) -> tuple[Step, ...]:
     steps: list[Step] = []
-    edges = _edges(nodes, stepped)
+    edges: list[set[int]] = [set() for _ in nodes]
+    for reader, writer in _waits(nodes, stepped):
+        edges[reader].add(writer)
     for group in components(edges):
         members = [nodes[i] for i in group]
         if len(group) == 1 and group[0] not in edges[group[0]]:
@@ -55,24 +57,21 @@ def _ordered(
     return tuple(steps)
 
 
-def _edges(nodes: Sequence[Einsum], stepped: tuple[VarName, ...]) -> list[set[int]]:
-    """For every node the nodes it must wait for, but for those whose result an earlier step left behind."""
+def _waits(nodes: Sequence[Einsum], stepped: tuple[VarName, ...]) -> list[tuple[int, int]]:
+    """Pairs of a node and one it must wait for, one per access, but for what an earlier step left behind."""
     return [
-        {
-            w
-            for w, writer in enumerate(nodes)
-            for access in accesses(reader)
-            if access.tensor == writer.name and not any(carries(v, writer.output, access) for v in stepped)
-        }
-        for reader in nodes
+        (r, w)
+        for r, reader in enumerate(nodes)
+        for access in accesses(reader)
+        for w, writer in enumerate(nodes)
+        if access.tensor == writer.name and not any(carries(v, writer.output, access) for v in stepped)
     ]
 
 
 def _breaks(var: VarName, members: Sequence[Einsum], stepped: tuple[VarName, ...]) -> bool:
-    if not all(var in variables_of(m) for m in members):
-        return False
-    before, after = _edges(members, stepped), _edges(members, (*stepped, var))
-    return sum(map(len, after)) < sum(map(len, before))
+    """Does stepping `var` carry at least one of the dependences among the members?"""
+    everywhere = all(var in variables_of(m) for m in members)
+    return everywhere and len(_waits(members, (*stepped, var))) < len(_waits(members, stepped))
 
 
 def carries(var: VarName, write: Access, read: Access) -> bool:
