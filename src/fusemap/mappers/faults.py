@@ -105,11 +105,18 @@ class _Checker:
         if model.spill is not None:
             self.known((*at, "spill", "memory"), model.spill.memory, inner, f"the nest of {einsum} has no inner level")
         if model.search is not None:
-            self.known((*at, "search", "at"), model.search.at, inner, f"the nest of {einsum} has no inner level")
+            if self.known((*at, "search", "at"), model.search.at, inner, f"the nest of {einsum} has no inner level"):
+                self._is_free((*at, "search", "at"), model.search.at, [nests[n] for n in _nests(model) if n in nests])
             split = [rank for n in _nests(model) if n in nests for rank in _outer_ranks(nests[n])]
             for i, rank in enumerate(model.search.split):
                 absent = f"the outermost level of the nest of {einsum} has no loop over"
                 self.known((*at, "search", "split", i), rank, split, absent)
+
+    def _is_free(self, path: Path, memory: str, nests: Sequence[NestModel]) -> None:
+        """A search sets the loops of its level, so the level must not have any."""
+        loops = [rank for nest in nests for level in nest.levels if level.memory == memory for rank in level.loops]
+        if loops:
+            self.fail(path, f"a search sets the loops of {memory}, but the nest gives it loops")
 
     def _covers(self, einsum: str, name: str, path: Path) -> None:
         """Every rank that has more than one coordinate needs a loop."""

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 
+from fusemap.archspec.arithmetic import largest_divisor
 from fusemap.archspec.types import Machine
 from fusemap.diagnostics import DoesNotFit, Violation
-from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Mapping, Operand, Phase, Problem, Storage
+from fusemap.mappers.types import (
+    EinsumMapping,
+    EinsumSpace,
+    Fanout,
+    Mapping,
+    Operand,
+    Phase,
+    Problem,
+    Storage,
+    distinct,
+)
 
 
 def require_legal(
@@ -26,15 +38,17 @@ def violations(
 ) -> tuple[Violation, ...]:
     """Everything that is wrong with a mapping; empty if it is legal.
 
-    Each rank's bounds multiply to its extent; each array dimension is wide enough; what a phase keeps in
-    a memory fits (tensors of one `in_place` group share their space, a spilled fraction takes none); every
-    operand is kept somewhere; each Einsum runs once, on its array, not before what it reads.
+    Each rank's bounds multiply to its extent; each array dimension is wide enough; what an Einsum keeps in
+    registers and what a phase keeps in a memory fits (tensors of one `in_place` group share their space, a
+    spilled fraction takes none); every operand is kept somewhere; each Einsum runs once, on its array, not
+    before what it reads.
     """
     found: list[Violation] = []
     for space in problem.spaces:
         nest = mapping.nest(space.name)
         found += _coverage(space, nest)
         found += _fanout(nest, machine)
+        found += _registers(space, nest, machine)
         found += _homeless(space, nest)
     for phase in mapping.binding:
         found += _capacity(problem, mapping, phase, machine, in_place)
@@ -66,7 +80,30 @@ def _fanout(nest: EinsumMapping, machine: Machine) -> list[Violation]:
     for (array, dim), need in used.items():
         limit = machine.array(array).dim(dim).extent
         if need > limit:
-            found.append(Violation(what=f"{nest.einsum}: fanout over {array}.{dim}", need=need, limit=limit, unit=dim))
+            what, hint = f"{nest.einsum}: fanout over {array}.{dim}", f"{largest_divisor(need, limit)} fits"
+            found.append(Violation(what=what, need=need, limit=limit, unit=dim, hint=hint))
+    return found
+
+
+def _registers(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> list[Violation]:
+    """Tiles in registers; a level above the fanout uses the registers of the whole array.
+
+    Where no loop runs at or below the level, words only pass through it.
+    """
+    files = {f"{a.name}.registers": a for a in machine.arrays}
+    found = []
+    for i, level in enumerate(nest.levels):
+        array = files.get(level.memory) if isinstance(level, Storage) else None
+        if array is None or not any(lv.loops for lv in nest.levels[i:]):
+            continue
+        inside = [lv for lv in nest.levels[:i] if isinstance(lv, Fanout) and lv.array == array.name]
+        instances = math.prod(loop.bound for lv in inside for loop in lv.loops)
+        limit = array.registers.depth_words * max(1, array.pes // instances)
+        held = {o.label: _held(nest, f"{array.name}.registers", o) for o in distinct(space.operands)}
+        if sum(held.values()) > limit:
+            what = f"{space.name} in {array.name}.registers"
+            need = sum(held.values())
+            found.append(Violation(what=what, need=need, limit=limit, unit="words", hint=f"holds {_listed(held)}"))
     return found
 
 
@@ -88,12 +125,15 @@ def _capacity(
         held = resident_words(problem, mapping, phase, memory.name, in_place)
         need = sum(held.values()) * machine.word_bytes
         if need > memory.capacity_bytes * (1 + 1e-12):
-            parts = ", ".join(
-                f"{t} {w * machine.word_bytes:,.0f}" for t, w in sorted(held.items(), key=lambda i: -i[1])
-            )
-            what = f"{memory.name} in phase {phase.name}"
-            found.append(Violation(what=what, need=need, limit=memory.capacity_bytes, unit="B", hint=parts))
+            parts = _listed({tensor: words * machine.word_bytes for tensor, words in held.items()})
+            what, hint = f"{memory.name} in phase {phase.name}", f"holds {parts}"
+            found.append(Violation(what=what, need=need, limit=memory.capacity_bytes, unit="B", hint=hint))
     return found
+
+
+def _listed(held: AbstractMapping[str, float]) -> str:
+    """What takes how much, the largest first."""
+    return ", ".join(f"{name} {amount:,.0f}" for name, amount in sorted(held.items(), key=lambda i: -i[1]) if amount)
 
 
 def resident_words(
@@ -104,10 +144,12 @@ def resident_words(
     held: dict[str, float] = {}
     for einsum in phase.einsums:
         nest = mapping.nest(einsum)
-        for operand in problem.space(einsum).operands:
-            words = _held(nest, memory, operand)
+        own: dict[str, float] = {}
+        for operand in distinct(problem.space(einsum).operands):
+            own[operand.tensor] = own.get(operand.tensor, 0) + _held(nest, memory, operand)
+        for tensor, words in own.items():
+            name = group.get(tensor, tensor)
             if words:
-                name = group.get(operand.tensor, operand.tensor)
                 held[name] = max(held.get(name, 0), words)
     return held
 

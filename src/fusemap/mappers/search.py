@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fusemap.archspec.types import Machine
-from fusemap.diagnostics import DoesNotFit, Violation
-from fusemap.mappers.types import EinsumMapping, EinsumSpace, Loop, Operand, Storage
+from fusemap.diagnostics import input_error
+from fusemap.mappers.types import EinsumMapping, EinsumSpace, Loop, Operand, Storage, distinct
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 TIE = 1e-12  # energies that differ by rounding only count as equal
+MAX_SPLITS = 1 << 20  # about ten seconds and half a GB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,11 @@ def best_split(
 ) -> EinsumMapping:
     """The nest with its outermost loops split with memory `at` for least traffic, then energy, then footprint.
 
-    DoesNotFit when not even an empty tile fits (it always does: nothing need be kept).
+    A nest whose outermost level is `at` itself has nothing to split and stays as it is. InputError: more
+    than MAX_SPLITS splits.
     """
+    if nest.levels[0] == _level(nest, at):
+        return nest
     ranks = tuple(r for r, _ in space.ranks if r in split)
     common = _common_prefix(space, nest, ranks)
     small_space = dataclasses.replace(
@@ -86,6 +90,7 @@ def _search(
     outer = nest.levels[0]
     bounds = {loop.rank: loop.bound for loop in outer.loops if loop.rank in ranks}
     free = tuple(r for r in ranks if bounds.get(r, 1) > 1)
+    _check_size(space, {r: bounds[r] for r in free})
     grids = np.meshgrid(*(np.array(divisors(bounds[r]), dtype=np.float64) for r in free), indexing="ij")
     inner = {r: g.ravel() for r, g in zip(free, grids, strict=True)}
     capacity = machine.memory(at).capacity_bytes
@@ -97,7 +102,7 @@ def _search(
         tile = {o.label: _tile(block, at, o) * machine.word_bytes for o in space.operands}
         for subset in _subsets(space.operands):
             chosen = [(kept if o in subset else bypassed)[o.label] for o in space.operands]
-            held = sum((tile[o.label] for o in subset), np.zeros(1))
+            held = sum((tile[o.label] for o in distinct(subset)), np.zeros(1))
             candidate = _least(
                 sum((c.traffic_bytes for c in chosen), np.zeros(1)),
                 sum((c.energy_pj for c in chosen), np.zeros(1)),
@@ -108,10 +113,16 @@ def _search(
                 i = candidate[1]
                 sizes = tuple((r, int(inner[r][i])) for r in order)
                 best = (candidate[0], Split(inner=sizes, keep=frozenset(o.tensor for o in subset)))
-    if best is None:
-        violation = Violation(what=at, need=1, limit=float(capacity or 0), unit="B")
-        raise DoesNotFit(f"Einsum {space.name}", (violation,))
+    assert best is not None  # what keeps nothing always fits
     return best[1]
+
+
+def _check_size(space: EinsumSpace, bounds: Mapping[str, int]) -> None:
+    splits = math.prod(len(divisors(bound)) for bound in bounds.values())
+    if splits > MAX_SPLITS:
+        named = ", ".join(f"{rank} = {bound:,}" for rank, bound in bounds.items())
+        message = f"Einsum {space.name} has too many splits to search: {splits:,}, at most {MAX_SPLITS:,}"
+        raise input_error(message, hint=f"choose sizes with fewer divisors than loops over {named} have")
 
 
 def _better(key: tuple[float, ...], best: tuple[float, ...]) -> bool:
@@ -187,13 +198,17 @@ def _keep(nest: EinsumMapping, at: str, keep: frozenset[str] | None) -> EinsumMa
 
 def _tile(nest: EinsumMapping, at: str, operand: Operand) -> Any:
     """Words of the operand at or below memory `at`, for each candidate."""
-    start = next(i for i, lv in enumerate(nest.levels) if isinstance(lv, Storage) and lv.memory == at)
     words: Any = np.ones(1)
-    for level in nest.levels[start:]:
+    for level in nest.levels[nest.levels.index(_level(nest, at)) :]:
         for loop in level.loops:
             if loop.rank in operand.ranks:
                 words = words * loop.bound
     return words
+
+
+def _level(nest: EinsumMapping, at: str) -> Storage:
+    """The level of memory `at`; the nest must have it."""
+    return next(level for level in nest.levels if isinstance(level, Storage) and level.memory == at)
 
 
 def _apply(nest: EinsumMapping, at: str, split: Split) -> EinsumMapping:

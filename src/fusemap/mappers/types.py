@@ -6,6 +6,7 @@ Every type is a frozen value with all sizes resolved; nothing here knows how a m
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,6 +22,14 @@ class Operand:
     label: str
     ranks: frozenset[str]
     is_output: bool = False
+
+
+def distinct(operands: Iterable[Operand]) -> tuple[Operand, ...]:
+    """The operands without those that share the words of another one.
+
+    `RM[m1+1]` overwrites `RM[m1]` in place: same tensor, same ranks. `X[k,m]` and `X[k,n]` are two tiles.
+    """
+    return tuple({(o.tensor, o.ranks): o for o in operands}.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
