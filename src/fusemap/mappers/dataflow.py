@@ -5,6 +5,7 @@ The file format is documented by the models below (`fusemap schema dataflow` pri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -173,13 +174,28 @@ def read_table(dataflow: Dataflow) -> tuple[Mapping[str, float], ...]:
     parameters = dataflow.model.parameters
     if parameters is None:
         return ()
-    beside = Path(dataflow.document.file).parent / parameters.table
-    source = beside if beside.exists() else _library() / parameters.table
-    if not source.is_file():
-        raise dataflow.document.error(("parameters", "table"), f"no table named {parameters.table}")
-    lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    header = lines[0].split(",")
+    lines = [line for line in _table_text(dataflow).splitlines() if line and not line.startswith("#")]
+    header = lines[0].split(",") if lines else []
+    absent = [name for name in parameters.key if name not in header]
+    if absent:
+        path = ("parameters", "key", parameters.key.index(absent[0]))
+        message = f'table {parameters.table} has no column "{absent[0]}"'
+        raise dataflow.document.error(path, message, hint=did_you_mean(absent[0], header, noun="columns"))
     return tuple(_row(dataflow, header, line) for line in lines[1:])
+
+
+def _table_text(dataflow: Dataflow) -> str:
+    """The table file's text: beside the dataflow file, else built in."""
+    assert dataflow.model.parameters is not None
+    name, path = dataflow.model.parameters.table, ("parameters", "table")
+    beside = Path(dataflow.document.file).parent / name
+    source = beside if beside.is_file() else _library() / name
+    if not source.is_file():
+        raise dataflow.document.error(path, f"no table named {name}")
+    try:
+        return source.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise dataflow.document.error(path, f"cannot read table {name}: {error}") from None
 
 
 def _extended(document: Document, above: tuple[str, ...]) -> Dataflow:
@@ -200,10 +216,13 @@ def _extended(document: Document, above: tuple[str, ...]) -> Dataflow:
 def _row(dataflow: Dataflow, header: list[str], line: str) -> Mapping[str, float]:
     cells = line.split(",")
     try:
-        return {name: int(cell) if cell.isdigit() else float(cell) for name, cell in zip(header, cells, strict=True)}
+        row = {name: int(c) if c.isdecimal() else float(c) for name, c in zip(header, cells, strict=True)}
     except ValueError:
+        row = {}
+    if not all(math.isfinite(value) for value in row.values()) or not row:
         message = f"table row is not {len(header)} numbers: {line[:60]}"
-        raise dataflow.document.error(("parameters", "table"), message) from None
+        raise dataflow.document.error(("parameters", "table"), message)
+    return row
 
 
 def _library() -> resources.abc.Traversable:
