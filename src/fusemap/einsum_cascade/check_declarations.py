@@ -11,6 +11,8 @@ from fusemap.einsum_cascade.scope import outputs, plain_variable, rank_shapes, v
 from fusemap.einsum_cascade.source import Source, suggest
 from fusemap.einsum_cascade.types import NOWHERE, Access, ShapeName, TensorName, VarName
 
+_SHOWN = 8
+
 
 def check_shapes(context: Context) -> Iterator[Diagnostic]:
     """Shapes declared twice or by themselves."""
@@ -24,7 +26,8 @@ def check_shapes(context: Context) -> Iterator[Diagnostic]:
     for shape in context.cascade.shapes:
         circle = _circle(shape.name, factors, done)
         if circle:
-            yield context.error(shape.span, f"shape {shape.name} is defined by itself: {' = '.join(circle)}")
+            names = circle if len(circle) <= _SHOWN else (*circle[:_SHOWN], "...", circle[-1])
+            yield context.error(shape.span, f"shape {shape.name} is defined by itself: {' = '.join(names)}")
 
 
 def _circle(

@@ -17,6 +17,8 @@ from fusemap.einsum_cascade.scope import accesses, iterative_ranks, rank_variabl
 from fusemap.einsum_cascade.space import Box, Space, covers, meet, within
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index, TensorName, VarName
 
+_TRIED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
@@ -27,15 +29,10 @@ class _Edge:
     distances: Mapping[VarName, int]
 
 
-def circles(cascade: Cascade, spaces: Sequence[Space]) -> tuple[tuple[TensorName, ...], ...]:
-    """The circles of dependences that no iterative rank breaks, each as the tensors along it.
-
-    `spaces` are those of the inits and Einsums, in this order.
-    """
+def circles(cascade: Cascade, spaces: Sequence[Space]) -> tuple[tuple[int, ...], ...]:
+    """The circles of dependences that no iterative rank breaks, each as numbers of spaces, the first one again last."""
     variables = tuple(iterative_ranks(cascade))
-    edges = tuple(_edges(spaces, variables))
-    names = [s.einsum.name for s in spaces]
-    return tuple(tuple(names[n] for n in circle) for circle in _stuck(len(spaces), edges, variables))
+    return tuple(_stuck(len(spaces), tuple(_edges(spaces, variables)), variables))
 
 
 def _stuck(count: int, edges: Sequence[_Edge], variables: tuple[VarName, ...]) -> Iterator[tuple[int, ...]]:
@@ -43,9 +40,14 @@ def _stuck(count: int, edges: Sequence[_Edge], variables: tuple[VarName, ...]) -
     neighbours: list[set[int]] = [set() for _ in range(count)]
     for edge in edges:
         neighbours[edge.reader].add(edge.writer)
-    for members in components(neighbours):
-        group = set(members)
-        inside = [e for e in edges if e.reader in group and e.writer in group]
+    groups = components(neighbours)
+    group_of = {n: g for g, members in enumerate(groups) for n in members}
+    internal: dict[int, list[_Edge]] = {}
+    for edge in edges:
+        if group_of[edge.reader] == group_of[edge.writer]:
+            internal.setdefault(group_of[edge.reader], []).append(edge)
+    for g, members in enumerate(groups):
+        inside = internal.get(g)
         if not inside:
             continue
         remainders = [(v, _standing(members, inside, v)) for v in variables]
@@ -55,7 +57,7 @@ def _stuck(count: int, edges: Sequence[_Edge], variables: tuple[VarName, ...]) -
             if standing is not None
         ]
         if not found or all(found):
-            yield _shortest(members[0], members, inside)
+            yield _circle(inside, variables)
 
 
 def _standing(members: Sequence[int], edges: Sequence[_Edge], var: VarName) -> list[_Edge] | None:
@@ -75,18 +77,34 @@ def _standing(members: Sequence[int], edges: Sequence[_Edge], var: VarName) -> l
     return None
 
 
-def _shortest(start: int, members: Sequence[int], edges: Sequence[_Edge]) -> tuple[int, ...]:
-    """A shortest path along the edges from `start` back to it."""
-    paths: list[tuple[int, ...]] = [(start,)]
-    seen: set[int] = set()
+def _circle(edges: Sequence[_Edge], variables: tuple[VarName, ...]) -> tuple[int, ...]:
+    """A short circle that no variable steps forward around; if only several together are one, any circle."""
+    leaving: dict[int, list[_Edge]] = {}
+    for edge in edges:
+        leaving.setdefault(edge.reader, []).append(edge)
+    found = [circle for e in edges[:_TRIED] if (circle := _closed(e, leaving))]
+    found.sort(key=len)
+    bad = next((c for c in found if not any(_forward(c, v) for v in variables)), found[0])
+    return (*(e.reader for e in bad), bad[0].reader)
+
+
+def _closed(first: _Edge, leaving: Mapping[int, list[_Edge]]) -> tuple[_Edge, ...]:
+    """A shortest path that starts with an edge and comes back to where that starts."""
+    paths = [(first,)]
+    seen = {first.writer}
     for path in paths:
-        for edge in edges:
-            if edge.reader == path[-1] and edge.writer == start:
-                return (*path, start)
-            if edge.reader == path[-1] and edge.writer not in seen:
+        if path[-1].writer == first.reader:
+            return path
+        for edge in leaving.get(path[-1].writer, []):
+            if edge.writer not in seen:
                 seen.add(edge.writer)
-                paths.append((*path, edge.writer))
-    return tuple(members)
+                paths.append((*path, edge))
+    return ()
+
+
+def _forward(circle: Sequence[_Edge], var: VarName) -> bool:
+    """Does `var` step forward around the circle?"""
+    return all(var in e.distances for e in circle) and sum(e.distances[var] for e in circle) > 0
 
 
 def _edges(spaces: Sequence[Space], variables: tuple[VarName, ...]) -> Iterator[_Edge]:

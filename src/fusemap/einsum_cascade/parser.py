@@ -30,6 +30,7 @@ from fusemap.einsum_cascade.types import (
     VarName,
 )
 
+MAX_STATEMENTS = 2_000
 STATEMENTS = ("cascade", "shape", "input", "output", "stop", "init")
 _TITLE = re.compile(r"[ \t]*cascade(?![A-Za-z0-9_])[ \t]*([^#]*)")
 _TITLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", re.ASCII)
@@ -49,6 +50,11 @@ class _Parts:
     einsums: list[Einsum] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
 
+    def count(self) -> int:
+        """Number of things declared so far."""
+        lists = (self.shapes, self.inputs, self.outputs, self.stops, self.inits, self.einsums)
+        return sum(len(items) for items in lists)
+
 
 def parse(text: str, *, file: str = "<cascade>", operators: Operators = BUILTIN) -> Cascade:
     """The cascade that `text` describes, statically well-formed; InputError with every error otherwise.
@@ -62,13 +68,16 @@ def parse(text: str, *, file: str = "<cascade>", operators: Operators = BUILTIN)
     source = source_of(text, file)
     parts = _Parts()
     errors: list[Diagnostic] = []
-    for line in range(1, len(source.lines) + 1):
+    for line in (n for n, content in enumerate(source.lines, 1) if content):
         try:
             _statement(source, line, operators, parts)
         except InputError as error:
             errors += error.diagnostics
             parts.broken.update(_WORD.findall(source.lines[line - 1].partition("#")[0]))
-        if len(errors) >= MAX_ERRORS:
+        if parts.count() > MAX_STATEMENTS:
+            message = f"the cascade has more than {MAX_STATEMENTS} declarations and Einsums, the limit"
+            errors.append(source.diagnostic(Span(file=file, line=line, column=1), message))
+        if len(errors) >= MAX_ERRORS or parts.count() > MAX_STATEMENTS:
             raise InputError(tuple(errors))
     if not (parts.einsums or errors):
         span = Span(file=file, line=1, column=1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import TypeAlias
 
 from fusemap.diagnostics import Diagnostic, InputError, Span, nearest
+from fusemap.einsum_cascade.check import MAX_ERRORS
 from fusemap.einsum_cascade.check_context import Context, context_of
 from fusemap.einsum_cascade.linear import value
 from fusemap.einsum_cascade.operators import BUILTIN
@@ -40,13 +42,13 @@ def resolve_sizes(cascade: Cascade, sizes: Mapping[str, int], *, ignore_unknown:
     {'M': 8, 'M1': 4, 'M0': 2}
     """
     context = context_of(cascade, BUILTIN, frozenset())
-    errors = [*_refused(cascade, sizes, ignore_unknown)]
+    errors = [*islice(_refused(cascade, sizes, ignore_unknown), MAX_ERRORS)]
     if errors:
         raise InputError(tuple(errors))
     known = {ShapeName(n): s for n, s in sizes.items() if n in context.shapes}
     errors += _derive(context, known)
     if not errors:
-        errors += _missing(context, known, sizes)
+        errors += islice(_missing(context, known, sizes), MAX_ERRORS)
     if errors:
         raise InputError(tuple(errors))
     return MappingProxyType({n: known[n] for n in known_shapes(cascade) if n in known})
@@ -116,7 +118,7 @@ def _apply(shape: ShapeDecl, known: dict[ShapeName, int]) -> tuple[str, str] | N
         return _constant(shape, shape.constant, known)
     if not shape.factors:
         return None
-    equation = f"{shape.name} = {'*'.join(shape.factors)}"
+    equation = _equation(shape)
     given = [f for f in shape.factors if f in known]
     product = math.prod(known[f] for f in given)
     if len(given) == len(shape.factors):
@@ -134,6 +136,10 @@ def _apply(shape: ShapeDecl, known: dict[ShapeName, int]) -> tuple[str, str] | N
     return None
 
 
+def _equation(shape: ShapeDecl) -> str:
+    return f"{shape.name} = {'*'.join(shape.factors)}"
+
+
 def _constant(shape: ShapeDecl, constant: int, known: dict[ShapeName, int]) -> tuple[str, str] | None:
     size = known.setdefault(shape.name, constant)
     return None if size == constant else (f"{shape.name} is the constant {constant}, but the size given is {size}", "")
@@ -143,5 +149,7 @@ def _missing(context: Context, known: Mapping[ShapeName, int], given: Iterable[s
     for shape, span in required_shapes(context.cascade).items():
         if shape not in known:
             close = nearest(shape, [g for g in given if g not in known])
-            hint = f"did you mean {shape} by {close}?" if close else f"give a size for {shape}"
+            equations = [_equation(s) for s in context.cascade.shapes if s.factors and shape in (s.name, *s.factors)]
+            follows = f" or for the others in {equations[0]}" if equations else ""
+            hint = f"did you mean {shape} by {close}?" if close else f"give a size for {shape}{follows}"
             yield context.error(span, f"missing size {shape}", hint)

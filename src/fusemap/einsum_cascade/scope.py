@@ -55,10 +55,12 @@ def plain_variable(expr: RankExpr) -> VarName | None:
 
 def walk(expr: Expr) -> Iterator[Expr]:
     """The expression and everything below it, left to right."""
-    yield expr
-    if isinstance(expr, Apply):
-        for arg in expr.args:
-            yield from walk(arg)
+    pending = [expr]
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, Apply):
+            pending += reversed(node.args)
 
 
 def accesses(einsum: Einsum) -> tuple[Access, ...]:

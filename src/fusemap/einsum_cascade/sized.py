@@ -17,6 +17,8 @@ from fusemap.einsum_cascade.scope import accesses, output_variables, shape_of
 from fusemap.einsum_cascade.space import Box, Space, meet, merged, outside, space_of
 from fusemap.einsum_cascade.types import Access, Cascade, Stop, TensorName
 
+_SHOWN = 8
+
 
 def check_sizes(cascade: Cascade, sizes: Mapping[str, int], *, ignore_unknown: bool = False) -> Sizes:
     """The extents of all shapes, for which the cascade is shown to be executable.
@@ -79,10 +81,12 @@ def _elements(context: Context, sizes: Sizes, spaces: Sequence[Space]) -> Iterat
     for space in spaces:
         for access in accesses(space.einsum):
             yield from _unwritten(context, space, access, boxes.get(access.tensor, ()))
+    inits = len(context.cascade.inits)
     for circle in circles(context.cascade, spaces):
-        span = next(s.einsum.span for s in spaces if s.einsum.name == circle[0])
+        names = [f"init: {spaces[n].einsum.name}" if n < inits else spaces[n].einsum.name for n in circle]
+        shown = names if len(names) <= _SHOWN else [*names[:_SHOWN], "...", names[-1]]
         hint = "no iterative rank steps forward around it"
-        yield context.error(span, f"dependency cycle: {' -> '.join(circle)}", hint)
+        yield context.error(spaces[circle[0]].einsum.span, f"dependency cycle: {' -> '.join(shown)}", hint)
 
 
 def _negative(context: Context, spaces: Sequence[Space]) -> Iterator[Diagnostic]:
@@ -98,15 +102,16 @@ def _negative(context: Context, spaces: Sequence[Space]) -> Iterator[Diagnostic]
 
 def _twice(context: Context, sizes: Sizes, spaces: Sequence[Space]) -> Iterator[Diagnostic]:
     """Pairs of writers of one tensor that have an element in common, and flattenings that fold."""
-    earlier: dict[TensorName, list[Space]] = {}
+    earlier: dict[TensorName, list[tuple[Space, Box]]] = {}
     for space in sorted(spaces, key=lambda s: s.einsum.span):
         output = space.einsum.output
-        for other in earlier.get(output.tensor, ()):
+        box = space.box(output)
+        for other in (s for s, b in earlier.get(output.tensor, ()) if meet(box, b)):
             element = _common(context.cascade, sizes, other, space)
             if element is not None:
                 yield _written_twice(context, output, element, other.einsum.output.span)
                 break
-        earlier.setdefault(output.tensor, []).append(space)
+        earlier.setdefault(output.tensor, []).append((space, box))
         element = _folded(context.cascade, sizes, space)
         if element is not None:
             yield _written_twice(context, output, element, output.span)
@@ -123,8 +128,6 @@ def _element(tensor: TensorName, coordinates: tuple[int, ...]) -> str:
 
 def _common(cascade: Cascade, sizes: Sizes, left: Space, right: Space) -> tuple[int, ...] | None:
     """Coordinates that both write, or None."""
-    if not meet(left.box(left.einsum.output), right.box(right.einsum.output)):
-        return None
     other = space_of(cascade, sizes, left.einsum, prefix="other ")
     mine = [right.form(i.expr) for i in right.einsum.output.indices]
     theirs = [other.form(i.expr) for i in left.einsum.output.indices]
@@ -159,5 +162,7 @@ def _unwritten(context: Context, space: Space, access: Access, boxes: Sequence[B
     at = ", ".join(f"{v} = {point[v]}" for v in sorted(space.lasts) if v in point)
     message = f"{_element(access.tensor, element)} is never written" + (f", but read at {at}" if at else "")
     spans = " or ".join(f"{access.tensor}[{','.join(f'{a}..{b}' for a, b in box)}]" for box in boxes)
-    inits = "" if access.tensor in context.inputs else f"; is an init: of {access.tensor} missing?"
+    writer = context.definitions[access.tensor]
+    iterative = context.iterative & set(output_variables(writer)) and access.tensor not in context.inputs
+    inits = f"; is an init: of {access.tensor} missing?" if iterative else ""
     yield context.error(access.span, message, f"written: {spans}{inits}")
