@@ -63,14 +63,14 @@ def check(case: Nest, seed: int) -> None:
     assert analysed(case) == executed(case)
 
 
-@settings(max_examples=500, suppress_health_check=QUIET)
+@settings(max_examples=400, suppress_health_check=QUIET)
 @given(case=nests(), seed=st.integers(0, 9))
 def test_analysis_and_executor_agree_on_every_count(case: Nest, seed: int) -> None:
     check(case, seed)
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, suppress_health_check=QUIET, derandomize=False)
+@settings(max_examples=4000, suppress_health_check=QUIET, derandomize=False)
 @given(case=nests(points=144), seed=st.integers(0, 9))
 def test_analysis_and_executor_agree_on_many_more_nests(case: Nest, seed: int) -> None:
     check(case, seed)

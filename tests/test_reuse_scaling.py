@@ -32,7 +32,7 @@ def law(fault: str, **strategies: Any) -> Callable[[Relation], Relation]:
     def decorate(relation: Relation) -> Relation:
         quick = settings(max_examples=2000, phases=[Phase.generate], suppress_health_check=QUIET)
         FRAGILE[relation.__name__] = fault, quick(given(**strategies)(relation))
-        return settings(max_examples=100, suppress_health_check=QUIET)(given(**strategies)(relation))
+        return settings(max_examples=60, suppress_health_check=QUIET)(given(**strategies)(relation))
 
     return decorate
 

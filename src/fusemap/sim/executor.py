@@ -90,7 +90,7 @@ class Execution:
 def execute(space: EinsumSpace, mapping: EinsumMapping, *, seed: int = 0) -> Execution:
     """Run `output = sum of the product of the inputs` through the mapped buffers on random integers.
 
-    Values are drawn from -99..99 with `seed`. ValueError if the loops do not cover the space exactly or
+    Values are drawn from -99..99 with `seed`. ValueError if the loops do not cover the space exactly, or
     an operand has no keeper.
 
     >>> from fusemap.mappers.types import Loop
