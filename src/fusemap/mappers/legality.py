@@ -142,7 +142,8 @@ def resident_words(
     """Words of each tensor (or in-place group, joined by +) that the phase keeps in a memory at once."""
     group = {tensor: "+".join(tensors) for tensors in in_place for tensor in tensors}
     held: dict[str, float] = {}
-    for einsum in phase.einsums:
+    known = {s.name for s in problem.spaces}
+    for einsum in (e for e in phase.einsums if e in known):
         nest = mapping.nest(einsum)
         own: dict[str, float] = {}
         for operand in distinct(problem.space(einsum).operands):
