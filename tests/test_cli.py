@@ -23,7 +23,7 @@ from fusemap.archspec import registry
 from fusemap.cli import main as shell
 from fusemap.cli.list import KINDS
 from fusemap.cli.output import emit_json, table
-from fusemap.diagnostics import Diagnostic, InputError, Span
+from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Span, Violation
 from fusemap.mappers import dataflow
 
 Run = Callable[..., Outcome]
@@ -107,6 +107,14 @@ def test_wrong_input_exits_with_2_and_its_located_message(fusemap: Run, planted:
     outcome = fusemap("planted")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == "a.cascade:1:5: error: undefined tensor QQ\n    Z = QQ\n        ^~\n"
+
+
+def test_an_answer_of_no_exits_with_1_and_says_what_is_missing(fusemap: Run, planted: Any) -> None:
+    need = Violation(what="global_buffer", need=40, limit=32, unit="MiB")
+    planted(raising(DoesNotFit("softmax on a small machine", (need,))))
+    outcome = fusemap("planted")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == f"does not fit: softmax on a small machine\n  {need}\n"
 
 
 def test_a_file_that_cannot_be_opened_is_wrong_input(fusemap: Run, planted: Any) -> None:
