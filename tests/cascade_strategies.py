@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from fusemap.einsum_cascade.operators import BUILTIN
-from fusemap.einsum_cascade.scope import reduced_variables, variables_of
+from fusemap.einsum_cascade.scope import rank_variables, reduced_variables, variables_of
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
@@ -92,10 +92,13 @@ def conditions(draw: DrawFn, variables: tuple[VarName, ...]) -> tuple[Chain, ...
 
 
 def exprs(known: tuple[tuple[TensorName, int], ...]) -> st.SearchStrategy[Expr]:
-    """A value expression over tensors with given numbers of ranks, without conditions."""
+    """A value expression over tensors with given numbers of ranks, filtered at times."""
 
     def access(choice: tuple[TensorName, int]) -> st.SearchStrategy[Expr]:
-        index = rank_exprs().filter(lambda e: not _is_shape(e)).map(lambda e: Index(expr=e))
+        def filtered(expr: RankExpr) -> st.SearchStrategy[Index]:
+            return conditions(rank_variables(expr)).map(lambda c: Index(expr=expr, conditions=c))
+
+        index = rank_exprs().filter(lambda e: not _is_shape(e)).flatmap(filtered)
         indices = st.lists(index, min_size=choice[1], max_size=choice[1]).map(tuple)
         return st.builds(lambda i: Access(tensor=choice[0], indices=i), indices)
 
@@ -119,7 +122,7 @@ def exprs(known: tuple[tuple[TensorName, int], ...]) -> st.SearchStrategy[Expr]:
 
 @st.composite
 def einsums(draw: DrawFn, name: TensorName, known: tuple[tuple[TensorName, int], ...]) -> Einsum:
-    """An Einsum with any reduction and conditions in any place but right-hand indices."""
+    """An Einsum with any reduction and conditions in any place."""
     ranks = draw(st.lists(st.sampled_from(VARIABLES), unique=True, max_size=3))
     plain = Access(tensor=name, indices=tuple(Index(expr=Affine(terms=(Term(var=v),))) for v in ranks))
     expr = draw(exprs(known))
@@ -127,8 +130,8 @@ def einsums(draw: DrawFn, name: TensorName, known: tuple[tuple[TensorName, int],
     indices = tuple(Index(expr=i.expr, conditions=draw(conditions(variables))) for i in plain.indices)
     output = Access(tensor=name, indices=indices)
     reduced = reduced_variables(output, expr)
-    reduce = None
-    if reduced and draw(st.booleans()):
+    reduce, implied = None, draw(st.booleans())
+    if reduced and implied:
         reduce = Reduce(
             operator=OperatorName("sum"), variables=tuple(ReduceVar(var=v) for v in reduced), explicit=False
         )
@@ -160,7 +163,8 @@ def cascades(draw: DrawFn) -> Cascade:
     for _ in range(draw(st.integers(1, 4))):
         body.append(draw(einsums(names.pop(), tuple(known))))
         known.append((body[-1].name, len(body[-1].output.indices)))
-    stops, inits = (), ()
+    stops: tuple[Stop, ...] = ()
+    inits: tuple[Einsum, ...] = ()
     if draw(st.booleans()):
         running = names.pop()
         stops, inits, added = _running_sum(running, draw(affines(())))

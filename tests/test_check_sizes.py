@@ -27,6 +27,7 @@ from fusemap.einsum_cascade.types import (
     FloorDiv,
     RankExpr,
     ShapeName,
+    TensorName,
     VarName,
 )
 
@@ -287,7 +288,7 @@ def points(cascade: Cascade, einsum: Einsum, sizes: Mapping[ShapeName, int], *, 
     filtered = [i.conditions for a in (einsum.output, *accesses(einsum)) for i in a.indices]
     chains = [c for conditions in (*filtered, einsum.conditions) for c in conditions]
     for values in itertools.product(*(range(extent(cascade, sizes, v)) for v in variables)):
-        point = dict(zip(variables, values, strict=True))
+        point: dict[str, int] = dict(zip(variables, values, strict=True))
         if not cut or all(holds(c, point, sizes) for c in chains):
             yield point
 
@@ -301,8 +302,8 @@ def test_written_boxes_are_the_coordinates_written() -> None:
     cascade = parse("input A[i,p]\nstop: i >= I\ninit: S[0,p] = 0\nS[i+2,p] = A[i,p]\nshape M = M1*M0\nZ[m1*M0+m0] = 1")
     sizes = check_sizes(cascade, {"I": 3, "P": 2, "M1": 2, "M0": 3})
     boxes = written_boxes(cascade, sizes)
-    assert boxes["S"] == (((0, 0), (0, 1)), ((2, 4), (0, 1)))
-    assert boxes["Z"] == (((0, 5),),)
+    assert boxes[TensorName("S")] == (((0, 0), (0, 1)), ((2, 4), (0, 1)))
+    assert boxes[TensorName("Z")] == (((0, 5),),)
     for einsum in (*cascade.inits, *cascade.einsums):
         for point in points(cascade, einsum, sizes, cut=False):
             at = element(einsum.output, point, sizes)

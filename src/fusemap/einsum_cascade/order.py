@@ -90,7 +90,7 @@ def _circle(edges: Sequence[_Edge], variables: tuple[VarName, ...]) -> tuple[int
 
 def _closed(first: _Edge, leaving: Mapping[int, list[_Edge]]) -> tuple[_Edge, ...]:
     """A shortest path that starts with an edge and comes back to where that starts."""
-    paths = [(first,)]
+    paths: list[tuple[_Edge, ...]] = [(first,)]
     seen = {first.writer}
     for path in paths:
         if path[-1].writer == first.reader:
