@@ -1,1 +1,192 @@
+"""Attention as cascades of extended Einsums, mapped on spatial-array accelerators: cycles, energy, traffic.
+
+>>> import fusemap as fm
+>>> report = fm.evaluate("attention-1pass", arch="fusemax-cloud", workload="BERT@4K", dataflow="fusemax-binding")
+>>> f"{report.latency_s:.4f} s, limited by {report.bottleneck}"
+'0.0297 s, limited by array_1d'
+
+A cascade, arch, workload or dataflow is a built-in name, a path, or the loaded object. Everything is
+imported when it is first used: `import fusemap` alone loads no other package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from fusemap.archspec.archs import load_arch
+    from fusemap.archspec.types import Machine, Workload
+    from fusemap.archspec.workloads import load_workload
+    from fusemap.diagnostics import DoesNotFit, InputError
+    from fusemap.einsum_cascade.library import load as load_cascade
+    from fusemap.einsum_cascade.library import names as list_cascades
+    from fusemap.einsum_cascade.types import Cascade
+    from fusemap.mappers.dataflow import Dataflow, load_dataflow
+    from fusemap.mappers.dataflow import names as list_dataflows
+    from fusemap.sim.accounting import Accounting
+    from fusemap.sim.choose import Evaluation
+    from fusemap.sim.explain import Explanation
+    from fusemap.sim.report import Report
+
 __version__ = "0.1.0"
+
+CascadeLike: TypeAlias = "str | PathLike[str] | Cascade"
+ArchLike: TypeAlias = "str | PathLike[str] | Machine"
+WorkloadLike: TypeAlias = "str | Workload"
+DataflowLike: TypeAlias = "str | PathLike[str] | Dataflow"
+
+_ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "Cascade": ("fusemap.einsum_cascade.types", "Cascade"),
+        "Dataflow": ("fusemap.mappers.dataflow", "Dataflow"),
+        "DoesNotFit": ("fusemap.diagnostics", "DoesNotFit"),
+        "InputError": ("fusemap.diagnostics", "InputError"),
+        "Machine": ("fusemap.archspec.types", "Machine"),
+        "Report": ("fusemap.sim.report", "Report"),
+        "Workload": ("fusemap.archspec.types", "Workload"),
+        "list_cascades": ("fusemap.einsum_cascade.library", "names"),
+        "list_dataflows": ("fusemap.mappers.dataflow", "names"),
+        "load_arch": ("fusemap.archspec.archs", "load_arch"),
+        "load_cascade": ("fusemap.einsum_cascade.library", "load"),
+        "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
+        "load_workload": ("fusemap.archspec.workloads", "load_workload"),
+    }
+)
+
+__all__ = [
+    "Cascade",
+    "Dataflow",
+    "DoesNotFit",
+    "InputError",
+    "Machine",
+    "Report",
+    "Workload",
+    "evaluate",
+    "explain",
+    "list_archs",
+    "list_cascades",
+    "list_dataflows",
+    "list_workloads",
+    "load_arch",
+    "load_cascade",
+    "load_dataflow",
+    "load_workload",
+    "run",
+]
+
+
+def evaluate(
+    cascade: CascadeLike,
+    *,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    dataflow: DataflowLike | None = None,
+    accounting: str | Accounting = "principled",
+    without: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+) -> Report:
+    """Latency, energy, area, traffic and utilization of a cascade on a machine, in closed form.
+
+    Without a dataflow the fastest built-in one that is meant for the cascade and legal on the machine, else
+    the fastest other one. `sizes` replace ranks of the workload and tiles of the dataflow, and give further
+    shapes of the cascade. `without` switches slips of the published accounting off. Raises InputError for
+    what does not match or is not known, DoesNotFit when no mapping is legal.
+    """
+    return _evaluation(cascade, arch, workload, dataflow, accounting, without, sizes).report
+
+
+def explain(
+    cascade: CascadeLike,
+    *,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    dataflow: DataflowLike | None = None,
+    accounting: str | Accounting = "principled",
+    without: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+) -> Explanation:
+    """As `evaluate`, with the derivation of every number from loop bounds, unit energies and their sources."""
+    from fusemap.sim.explain import explain as explained
+
+    return explained(_evaluation(cascade, arch, workload, dataflow, accounting, without, sizes))
+
+
+def run(
+    cascade: CascadeLike, sizes: Mapping[str, int], inputs: Mapping[str, ArrayLike], **options: Any
+) -> dict[str, NDArray[Any]]:
+    """The outputs of a cascade on NumPy arrays; options and errors as `fusemap.einsum_cascade.run`.
+
+    >>> run("softmax", {"N": 1, "K": 2}, {"X": [[0.0, 0.0]]})["Y"].tolist()
+    [[0.5, 0.5]]
+    """
+    from fusemap.einsum_cascade.interpreter import run as execute
+
+    return execute(_cascade(cascade), sizes, inputs, **options)
+
+
+def list_archs() -> tuple[str, ...]:
+    """Names of the built-in machines."""
+    from fusemap.archspec.registry import names
+
+    return names("arch")
+
+
+def list_workloads() -> tuple[str, ...]:
+    """Names of the built-in workloads; a sequence length follows the name: `BERT@4K`."""
+    from fusemap.archspec.registry import names
+
+    return names("workload")
+
+
+def _evaluation(
+    cascade: CascadeLike,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    dataflow: DataflowLike | None,
+    accounting: str | Accounting,
+    without: Sequence[str],
+    sizes: Mapping[str, int] | None,
+) -> Evaluation:
+    from fusemap.archspec import load_arch, load_workload
+    from fusemap.mappers.dataflow import load_dataflow
+    from fusemap.sim.choose import evaluate_case
+    from fusemap.validation.accounting import accounting as accounting_of
+
+    def rules(name: str) -> Accounting:
+        return accounting_of(accounting, name, without=without) if isinstance(accounting, str) else accounting
+
+    return evaluate_case(
+        _cascade(cascade),
+        load_arch(arch) if isinstance(arch, str | PathLike) else arch,
+        load_workload(workload) if isinstance(workload, str) else workload,
+        load_dataflow(str(dataflow)) if isinstance(dataflow, str | PathLike) else dataflow,
+        accounting=rules,
+        sizes=sizes,
+    )
+
+
+def _cascade(cascade: CascadeLike) -> Cascade:
+    from pathlib import Path
+
+    from fusemap.einsum_cascade import load
+
+    if isinstance(cascade, str):
+        return load(cascade)
+    return load(Path(cascade)) if isinstance(cascade, PathLike) else cascade
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ATTRIBUTES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _ATTRIBUTES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__"})
