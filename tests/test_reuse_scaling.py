@@ -293,3 +293,19 @@ def test_a_planted_fault_breaks_the_law(name: str, monkeypatch: pytest.MonkeyPat
     (FAULTS | FAULTS_BEYOND_SMALL_INTEGERS)[fault](monkeypatch)
     with pytest.raises(AssertionError):
         relation()
+
+
+def test_int64_bounds_that_could_wrap_are_refused() -> None:
+    """Three loops of 2**22 wrap int64; ints and float64 do not."""
+    operand = Operand(tensor="Z", label="Z", ranks=frozenset("m"), is_output=True)
+    space = EinsumSpace(name="Z", ranks=(("m", 2**44), ("k", 2**22)), operands=(operand,), operators=("mul",))
+
+    def reads(bound: object) -> object:
+        loops = tuple(Loop(rank=rank, bound=bound) for rank in "mkm")  # type: ignore[arg-type]
+        levels = (Storage(memory="M0", loops=loops, keep=None),)
+        return reuse.analyse(space, EinsumMapping(einsum="Z", array="pe", levels=levels))[0].reads
+
+    with pytest.raises(OverflowError, match="2\\*\\*62"):
+        reads(np.array([2**22]))
+    assert reads(2**22) == 2**66 - 2**44
+    assert reads(np.array([2.0**22])) == 2**66 - 2**44

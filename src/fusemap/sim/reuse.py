@@ -14,15 +14,19 @@ the innermost relevant non-trivial loop:
     output:  updates = access, reads = access - partition, fills = own - partition
 
 The outermost keeper has no fills. Irrelevant spatial bounds are multicast (inputs) or spatial
-reduction (outputs) and cost nothing. Bounds may be ints (exact) or NumPy int64 arrays (many mappings
-at once).
+reduction (outputs) and cost nothing. Partial sums that come back below an irrelevant fanout are written in
+every instance (one gets the sum, the others zero). Bounds may be ints (exact), or NumPy arrays for many
+mappings at once: float64, or int64 as long as the product of all bounds stays below 2**62.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Operand, Storage
 
@@ -54,11 +58,20 @@ def analyse(
 
     `partition` replaces the exact first-write count of outputs (see `exact_partition`).
     """
+    _refuse_overflow(mapping)
     rule = partition or exact_partition
     counts: list[LevelCount] = []
     for operand in space.operands:
         counts += _analyse_operand(space.name, mapping, operand, rule)
     return tuple(counts)
+
+
+def _refuse_overflow(mapping: EinsumMapping) -> None:
+    """OverflowError where int64 arrays could wrap: every count divides or stays below the product of all bounds."""
+    bounds = [loop.bound for level in mapping.levels for loop in level.loops]
+    kinds = {getattr(getattr(bound, "dtype", None), "kind", "") for bound in bounds}
+    if kinds & {"i", "u"} and float(np.max(math.prod(np.asarray(b, dtype=np.float64) for b in bounds))) >= 2.0**62:
+        raise OverflowError(f"Einsum {mapping.einsum}: int64 bounds multiply to 2**62 or more; use float64 or ints")
 
 
 def exact_partition(levels: Sequence[Level], operand: Operand) -> list[Count]:
@@ -162,8 +175,6 @@ def _select(bound: Count, product: Count, visited: Count) -> Count:
     """`product` where the loop really iterates; a loop of bound 1 re-fetches nothing."""
     if isinstance(bound, int):
         return product if bound > 1 else visited
-    import numpy as np
-
     return np.where(bound > 1, product, visited)
 
 
