@@ -11,7 +11,10 @@ from fusemap.validation.study import Study
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One published number; configuration, model and seq_len are empty (0) for a claim."""
+    """One published number; configuration, model and seq_len are empty (0) for a claim.
+
+    `tolerance` is relative; `note` says why it is larger than the source's rounding.
+    """
 
     study: str
     configuration: str
@@ -23,6 +26,7 @@ class Published:
     shown_in: str
     tolerance: float
     citation: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ def load_published(study: Study) -> tuple[Published, ...]:
             shown_in=r["shown_in"],
             tolerance=float(r["tolerance"]),
             citation=r["citation"],
+            note=r["note"],
         )
         for r in csv.DictReader(lines)
     )

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from fusemap.archspec.archs import load_arch
 from fusemap.archspec.types import Machine, Workload
 from fusemap.archspec.workloads import load_workload
+from fusemap.diagnostics import DoesNotFit, InputError
 from fusemap.einsum_cascade.library import load
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.evaluate import evaluate
 from fusemap.sim.report import Report
-from fusemap.validation.accounting import published
+from fusemap.validation.accounting import published, with_slips
 from fusemap.validation.published import Comparison, Published
 from fusemap.validation.study import ClaimModel, Study
 
@@ -66,56 +67,92 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One configuration on one workload that could not be evaluated, and why."""
+
+    configuration: str
+    model: str
+    length: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A study's parts, loaded once; `reports` remembers what was evaluated."""
+    """A study's parts, loaded when they are first used; `reports` remembers what was evaluated."""
 
     study: Study
-    cascades: Mapping[str, Cascade]
-    machines: Mapping[str, Machine]
-    dataflows: Mapping[str, Dataflow]
-    workloads: Mapping[tuple[str, str], Workload]
-    reports: dict[tuple[str, str, str, Accounting], Report] = field(default_factory=dict)
+    cascades: dict[str, Cascade] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    dataflows: dict[str, Dataflow] = field(default_factory=dict)
+    workloads: dict[str, Workload] = field(default_factory=dict)
+    reports: dict[tuple[str, str, Accounting], Report] = field(default_factory=dict)
 
-    def report(self, configuration: str, model: str, length: str, accounting: Accounting) -> Report:
+    def dataflow(self, configuration: str) -> Dataflow:
+        """The dataflow of a configuration."""
+        return _once(self.dataflows, self.study.model.configurations[configuration].dataflow, load_dataflow)
+
+    def machine(self, configuration: str) -> Machine:
+        """The machine of a configuration."""
+        return _once(self.machines, self.study.model.configurations[configuration].arch, load_arch)
+
+    def report(self, configuration: str, workload: str, accounting: Accounting) -> Report:
         """The report of one configuration on one workload."""
-        key = (configuration, model, length, accounting)
+        key = (configuration, workload, accounting)
         if key not in self.reports:
             parts = self.study.model.configurations[configuration]
             self.reports[key] = evaluate(
-                self.cascades[parts.cascade],
-                self.machines[parts.arch],
-                self.workloads[model, length],
-                self.dataflows[parts.dataflow],
+                _once(self.cascades, parts.cascade, load),
+                self.machine(configuration),
+                _once(self.workloads, workload, load_workload),
+                self.dataflow(configuration),
                 accounting=accounting,
             )
         return self.reports[key]
 
+    def row(self, configuration: str, model: str, length: str, accounting: Accounting) -> StudyRow:
+        """One row of the study."""
+        report = self.report(configuration, f"{model}@{length}", accounting)
+        seq_len = self.workloads[f"{model}@{length}"].length or 0
+        return StudyRow(configuration=configuration, model=model, seq_len=seq_len, report=report)
+
     def rows(self, accountings: Accountings) -> tuple[StudyRow, ...]:
-        """Every configuration on every workload, each under its own accounting."""
+        """Every configuration on every workload, each under its own accounting; raises what one raises."""
+        return tuple(self.row(c, m, n, accountings[c]) for c, m, n in self._points(accountings))
+
+    def attempts(self, accountings: Accountings) -> tuple[tuple[StudyRow, ...], tuple[Failure, ...]]:
+        """As `rows`, but one that fails loses no other."""
+        rows, failures = [], []
+        for configuration, model, length in self._points(accountings):
+            try:
+                rows.append(self.row(configuration, model, length, accountings[configuration]))
+            except (InputError, DoesNotFit) as error:
+                failures.append(_failure(configuration, model, length, str(error)))
+            except Exception as error:  # a fault of one row; the others stand
+                message = f"internal error: {type(error).__name__}: {error}"
+                failures.append(_failure(configuration, model, length, message))
+        return tuple(rows), tuple(failures)
+
+    def _points(self, accountings: Accountings) -> list[tuple[str, str, str]]:
         model = self.study.model
-        return tuple(
-            StudyRow(
-                configuration=configuration,
-                model=name,
-                seq_len=self.workloads[name, length].length or 0,
-                report=self.report(configuration, name, length, accounting),
-            )
-            for configuration, accounting in accountings.items()
-            for name in model.models
-            for length in model.lengths
-        )
+        return [(c, m, n) for c in accountings for m in model.models for n in model.lengths]
 
 
 def load_bench(study: Study) -> Bench:
-    """Load every file that the study names."""
-    parts = study.model.configurations.values()
-    return Bench(
-        study=study,
-        cascades={p.cascade: load(p.cascade) for p in parts},
-        machines={p.arch: load_arch(p.arch) for p in parts},
-        dataflows={p.dataflow: load_dataflow(p.dataflow) for p in parts},
-        workloads={(m, n): load_workload(f"{m}@{n}") for m in study.model.models for n in study.model.lengths},
-    )
+    """The study's bench with nothing evaluated yet."""
+    return Bench(study=study)
+
+
+_Part = TypeVar("_Part")
+
+
+def _once(parts: dict[str, _Part], name: str, load_part: Callable[[str], _Part]) -> _Part:
+    if name not in parts:
+        parts[name] = load_part(name)
+    return parts[name]
+
+
+def _failure(configuration: str, model: str, length: str, message: str) -> Failure:
+    return Failure(configuration=configuration, model=model, length=length, message=message)
 
 
 def accountings(study: Study, name: str) -> dict[str, Accounting]:
@@ -126,46 +163,46 @@ def accountings(study: Study, name: str) -> dict[str, Accounting]:
 
 
 def claims(study: Study, rows: Iterable[StudyRow]) -> tuple[Claim, ...]:
-    """The study's headline numbers from its rows."""
+    """The study's headline numbers from its rows, each over the workloads that have the rows it needs."""
     by_key = {(r.configuration, r.model, r.seq_len): r.report for r in rows}
     workloads = list(dict.fromkeys((model, seq_len) for _, model, seq_len in by_key))
-    return tuple(
-        Claim(claim=c.claim, pick=c.pick, ratios=tuple(_ratio(c)(by_key, w) for w in workloads))
-        for c in study.model.claims
-    )
+    found = []
+    for claim in study.model.claims:
+        needed = claim.configurations
+        whole = [w for w in workloads if all((c, *w) in by_key for c in needed)]
+        ratios = tuple(_value(claim, [by_key[c, *w] for c in needed]) for w in whole)
+        if ratios:
+            found.append(Claim(claim=claim.claim, pick=claim.pick, ratios=ratios))
+    return tuple(found)
 
 
-Reports: TypeAlias = Mapping[tuple[str, str, int], Report]
-
-
-def _ratio(claim: ClaimModel) -> Callable[[Reports, tuple[str, int]], float]:
-    """What a claim averages, for one workload."""
+def _value(claim: ClaimModel, reports: Sequence[Report]) -> float:
+    """What a claim averages, for one workload: a component's share of the energy, or a ratio of two reports."""
     if claim.component is not None:
-        configuration, component = claim.configuration or "", claim.component
+        (report,) = reports
+        return sum(r.energy_pj for r in report.rows if r.component == claim.component) / report.energy_pj
+    above, below = reports
+    return float(getattr(above, claim.metric)) / float(getattr(below, claim.metric))
 
-        def share(reports: Reports, workload: tuple[str, int]) -> float:
-            report = reports[configuration, *workload]
-            return sum(r.energy_pj for r in report.rows if r.component == component) / report.energy_pj
 
-        return share
-    above, below, metric = claim.numerator or "", claim.denominator or "", claim.metric
-
-    def ratio(reports: Reports, workload: tuple[str, int]) -> float:
-        first, second = reports[above, *workload], reports[below, *workload]
-        return float(getattr(first, metric)) / float(getattr(second, metric))
-
-    return ratio
+def sensitivity(bench: Bench, name: str, accountings: Accountings) -> dict[str, Accounting]:
+    """The accountings with a what-if of the study switched on where it concerns the dataflow."""
+    model = bench.study.model
+    return {
+        c: with_slips(a, {name: model.what_if[name]}, model.configurations[c].dataflow, name=f"{a.name} with {name}")
+        for c, a in accountings.items()
+    }
 
 
 def compare(study: Study, rows: Iterable[StudyRow], values: Iterable[Published]) -> tuple[Comparison, ...]:
-    """Published values of the study's tables beside the computed ones."""
+    """Published values of the study's tables beside the computed ones, as far as there are rows."""
     computed = {
         (row.configuration, row.model, row.seq_len, quantity): value
         for row in rows
         for quantity, value in row.quantities(study.model.utilization).items()
     }
     return tuple(
-        Comparison(published=v, computed=computed[v.configuration, v.model, v.seq_len, v.quantity])
+        Comparison(published=v, computed=computed[key])
         for v in values
-        if v.configuration
+        if (key := (v.configuration, v.model, v.seq_len, v.quantity)) in computed
     )

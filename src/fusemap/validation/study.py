@@ -31,10 +31,11 @@ class ClaimModel(SpecModel):
     """A headline number: the mean over models and lengths of metric(numerator) / metric(denominator).
 
     With `component`: the component's share in the energy of `configuration`; `pick` takes the least
-    instead of the mean.
+    instead of the mean. `short` heads the claim's column in a table.
     """
 
     claim: str
+    short: str
     metric: Literal["latency_s", "energy_pj", "area_um2", "traffic_bytes"] = "energy_pj"
     numerator: str | None = None
     denominator: str | None = None
@@ -47,6 +48,11 @@ class ClaimModel(SpecModel):
         if (self.component is None) == (self.numerator is None or self.denominator is None):
             raise ValueError("a claim has numerator and denominator, or configuration and component")
         return self
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """The configurations that the claim compares, the numerator first."""
+        return tuple(c for c in (self.numerator, self.denominator, self.configuration) if c is not None)
 
 
 class ProjectionModel(SpecModel):
@@ -100,8 +106,45 @@ class WhatIfModel(SlipModel):
     without: list[str] = Field(default_factory=list)
 
 
+class FigureModel(SpecModel):
+    """A figure of the study: one quantity for every configuration and workload.
+
+    Bars of `quantity`, with `relative_to` over that configuration's value (`inverted`: that value over it);
+    or, with `array`, the `parts` of an array's time for one `model`: label -> the Einsums that it stands for.
+    """
+
+    shows: str
+    axis: str
+    quantity: str | None = None
+    relative_to: str | None = None
+    inverted: bool = False
+    array: str | None = None
+    model: str | None = None
+    configurations: list[str] = Field(default_factory=list)
+    parts: dict[str, list[str]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> FigureModel:
+        if (self.quantity is None) == (self.array is None or self.model is None or not self.parts):
+            raise ValueError("a figure has a quantity, or array, model and parts")
+        return self
+
+
+class PictureModel(SpecModel):
+    """The study in one picture: configurations with their names in it, the first one the baseline.
+
+    `energy` groups components by name, the first match counts and `other` takes the rest; `resources` names
+    what the configurations wait for.
+    """
+
+    file: str
+    configurations: dict[str, str]
+    energy: dict[str, list[str]]
+    resources: dict[str, str]
+
+
 class StudyModel(SpecModel):
-    """A study file."""
+    """A study file; `sensitivity` names the what-if that is shown beside every claim it concerns."""
 
     description: str
     source: str
@@ -113,6 +156,10 @@ class StudyModel(SpecModel):
     claims: list[ClaimModel]
     slips: dict[str, SlipModel]
     what_if: dict[str, WhatIfModel] = Field(default_factory=dict)
+    sensitivity: str | None = None
+    figures: dict[str, FigureModel] = Field(default_factory=dict)
+    picture: PictureModel | None = None
+    not_modelled: dict[str, str] = Field(default_factory=dict)
     limits: list[str] = Field(default_factory=list)
 
 
