@@ -25,13 +25,16 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 def si(value: float, unit: str) -> str:
     """The value with a prefix that leaves one to three digits before the point.
 
-    >>> si(0.02970036, "s"), si(999.96e-6, "J"), si(0, "s")
-    ('29.70 ms', '1.000 mJ', '0 s')
+    Seconds go without kilo.
+
+    >>> si(0.02970036, "s"), si(999.96e-6, "J"), si(0, "s"), si(1392.96, "s")
+    ('29.70 ms', '1.000 mJ', '0 s', '1,393 s')
     """
     if value == 0:
         return f"0 {unit}"
     digits = float(f"{value:.3e}")  # rounded first: 999.96 is 1.000 k
-    power = min(max(3 * math.floor(math.log10(abs(digits)) / 3), min(_SI)), max(_SI))
+    largest = 0 if unit == "s" else max(_SI)
+    power = min(max(3 * math.floor(math.log10(abs(digits)) / 3), min(_SI)), largest)
     return f"{_four(digits / 10**power)} {_SI[power]}{unit}"
 
 
@@ -60,10 +63,12 @@ def binary(size_bytes: float) -> str:
 def area(area_um2: float) -> str:
     """An area in um^2 as mm^2.
 
-    >>> area(1302951803.13)
-    '1,303 mm^2'
+    >>> area(1302951803.13), area(256)
+    ('1,303 mm^2', '<0.001 mm^2')
     """
     mm2 = area_um2 / 1e6
+    if 0 < mm2 < 0.0005:
+        return "<0.001 mm^2"
     return f"{mm2:,.0f} mm^2" if mm2 >= 1000 else f"{_four(mm2)} mm^2"
 
 

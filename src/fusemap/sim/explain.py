@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def _latency(evaluation: Evaluation, cycles: Mapping[str, Term], traffic: Sequen
         Part(term=cycles[time.einsum], einsum=time.einsum, component=time.array) for time in evaluation.report.einsums
     ]
     for phase in term.parts:
-        parts.append(Part(term=phase.parts[-1], component=machine.memories[0].name))
+        memory = dataclasses.replace(phase.parts[-1], name=f"memory in {phase.name}")
+        parts.append(Part(term=memory, component=machine.memories[0].name))
     return Derivation(metric="latency", terms=(term,), parts=tuple(parts))
 
 
@@ -126,7 +128,7 @@ def _traffic(evaluation: Evaluation, traffic: Sequence[OperandTraffic]) -> Deriv
     memory = machine.memories[0].name
     parts = [
         Part(
-            term=product(operand.words.name, operand.words, bytes_per_word(machine), unit="B"),
+            term=product(f"{operand.einsum}, {operand.words.name}", operand.words, bytes_per_word(machine), unit="B"),
             einsum=operand.einsum,
             component=memory,
             tensor=operand.label,

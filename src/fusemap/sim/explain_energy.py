@@ -60,7 +60,7 @@ def traffic_terms(evaluation: Evaluation, moved: MovedByEinsum) -> tuple[Operand
             parts = [words_term(evaluation.mapping.nest(einsum), item, d) for d, words in _directions(item) if words]
             if item.count.memory == memory and parts:
                 label = item.count.operand.label
-                name = f"{einsum}, {label}" + (f" spilled by {item.spilled_from}" if item.spilled_from else "")
+                name = f"words of {label}" + (f" spilled by {item.spilled_from}" if item.spilled_from else "")
                 found.append(OperandTraffic(einsum=einsum, label=label, words=total(name, parts)))
     return tuple(found)
 

@@ -31,7 +31,7 @@ def words_term(nest: EinsumMapping, moved: Moved, direction: Direction) -> Term:
     reuse = _Reuse(nest=nest, operand=operand, moved=moved)
     words = reuse.reads() if direction == "read" else reuse.writes()
     if moved.copies != 1:
-        words = product(f"words {_past(direction)}", reuse.copies(), words)
+        words = product(f"words {_past(direction)}", reuse.copies(), dataclasses.replace(words, name="each"))
     if moved.share != 1:
         words = product(f"words {_past(direction)}", given(_share_name(moved, nest), moved.share), words)
     return words
@@ -83,16 +83,16 @@ class _Reuse:
         name = "words updated" if self.operand.is_output else "words read"
         if not spread:
             return dataclasses.replace(asked, name=name)
-        return product(name, asked, product("lanes with words of their own", *spread))
+        return product(name, asked, product("distinct lanes", *spread))
 
     def exchanged(self, level: int) -> Term:
         """tile * visits: the words that one instance of a level exchanges with the next keeper outside."""
         levels, ranks = self.nest.levels, self.operand.ranks
-        tile = product("words in a tile", *_loops(levels[level:], ranks))
+        tile = product("words per tile", *_loops(levels[level:], ranks))
         outer = list(_loops(levels[:level], temporal=True))
         innermost = max((i for i, loop in enumerate(outer) if loop.name in ranks), default=-1)
-        visits = product("tiles in turn", *outer[: innermost + 1])
-        return product(f"words through one {_name(levels[level])}", tile, visits)
+        visits = product("visits", *outer[: innermost + 1])
+        return product(f"words per {_name(levels[level])}", tile, visits)
 
     def copies(self) -> Term:
         """The instances that are charged: those in use, unless the accounting says otherwise."""
@@ -100,17 +100,17 @@ class _Reuse:
         in_use = product("register files in use", *_loops(above))
         if in_use.value == self.moved.copies:
             return in_use
-        return given("register files charged", self.moved.copies, source="accounting")
+        return given("register files charged", self.moved.copies)
 
     def first_writes(self) -> Term:
         """Words of the output that one instance is responsible for: nothing is there to be read at first."""
-        name, levels, ranks = "words at their first write", self.nest.levels, self.operand.ranks
+        name, levels, ranks = "first writes", self.nest.levels, self.operand.ranks
         above = [lv for lv in levels[: self.level] if isinstance(lv, Storage)]
         term = product(name, *_loops((*above, *levels[self.level :]), ranks))
         counted = self.moved.count.partition
         if counted == term.value:
             return term
-        return given(f"{name}, as wrapping arithmetic has it", counted, source="accounting")
+        return given(f"{name} in wrapping arithmetic", counted)
 
 
 def _loops(levels: Sequence[Level], ranks: frozenset[str] | None = None, *, temporal: bool = False) -> Iterator[Term]:

@@ -1,0 +1,181 @@
+"""The biggest contributions to each metric, for people."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from types import MappingProxyType
+
+from fusemap.cli.explain_text import WIDTH, Sources, exact, formula, quantity
+from fusemap.cli.output import table
+from fusemap.cli.quantities import area, binary, joules, number, percent, ratio, si
+from fusemap.sim.explain import Explanation, Part
+from fusemap.sim.report import PhaseTime
+from fusemap.sim.terms import Term
+
+ROWS_SHOWN = 3
+
+
+def latency(explanation: Explanation) -> str:
+    """Phases as max(compute, memory), stages as max over arrays, cycles of each Einsum, what would change it."""
+    report = explanation.evaluation.report
+    sources = Sources()
+    term = explanation.derivation("latency").terms[0]
+    phases = f" = {formula(term, sources)}" if len(term.parts) > 1 else ""
+    blocks = [f"latency {si(report.latency_s, 's')}{phases}"]
+    blocks += ["\n".join(_phase(phase, sources)) for phase in term.parts]
+    blocks.append(_einsum_cycles(explanation, sources))
+    blocks.append("\n".join(_changes(explanation)))
+    return "\n\n".join([*blocks, str(sources)])
+
+
+def _phase(phase: Term, sources: Sources) -> Iterator[str]:
+    compute, memory = phase.parts
+    yield f"{phase.name}: {si(phase.value, 's')} = {formula(phase, sources)}"
+    yield f"  {quantity(memory)} = {formula(memory, sources)}"
+    yield f"  {quantity(compute)} = {formula(compute, sources)}"
+    stages = compute.parts[0].parts
+    rows = [[number(stage.value), stage.name.removeprefix("stage "), formula(stage, sources)] for stage in stages]
+    yield textwrap.indent(table(rows, ["cycles", "stage", "the longest counts"], "rll", width=WIDTH - 4), "    ")
+
+
+def _einsum_cycles(explanation: Explanation, sources: Sources) -> str:
+    rows = []
+    for part in explanation.derivation("latency").parts:
+        if part.einsum:
+            steps, per_point = part.term.parts
+            cells = [part.einsum, part.component, number(part.term.value), number(steps.value), number(per_point.value)]
+            rows.append([*cells, formula(per_point, sources)])
+    headers = ["Einsum", "array", "cycles", "= steps", "x per point", "operators"]
+    return table(rows, headers, "llrrrl", width=WIDTH)
+
+
+def _changes(explanation: Explanation) -> Iterator[str]:
+    """What improving each resource can gain, and how far compute and memory are apart."""
+    report = explanation.evaluation.report
+    yield "what would change it:"
+    rows = []
+    for relief in explanation.reliefs:
+        gain = report.latency_s / relief.latency_s if relief.latency_s else 0.0
+        change = "no change" if relief.latency_s == report.latency_s else f"{gain:.2f}x faster"
+        rows.append([f"  if {relief.resource} took no time", si(relief.latency_s, "s"), change])
+    width = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    yield from (f"{a.ljust(width[0])}  {b.rjust(width[1])}  {c}" for a, b, c in rows)
+    for phase in report.phases:
+        yield from textwrap.wrap(_balance(phase), WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _balance(phase: PhaseTime) -> str:
+    if not phase.memory_s or not phase.compute_s:
+        return f"phase {phase.name} {'only computes' if phase.compute_s else 'only moves data'}"
+    compared = phase.memory_s / phase.compute_s
+    if compared <= 1:
+        rest = f"compute would have to be {ratio(1 / compared)} faster before {phase.memory} limits"
+    else:
+        rest = f"{phase.memory} would have to be {ratio(compared)} faster before compute limits"
+    return f"phase {phase.name}: memory takes {ratio(compared)} as long as compute; {rest}"
+
+
+def energy(explanation: Explanation) -> str:
+    """Components, and under each the rows that take most of it, as count x unit energy."""
+    whole = explanation.derivation("energy").terms[0]
+    parts = explanation.derivation("energy").parts
+    sources = Sources()
+    rows = []
+    for component, own in _groups(parts, lambda part: part.component):
+        energy_pj = sum(part.term.value for part in own)
+        rows.append([component, joules(energy_pj), percent(energy_pj / whole.value), ""])
+        for part in own[:ROWS_SHOWN]:
+            rows.append(
+                [
+                    f"  {_short(part)}",
+                    joules(part.term.value),
+                    percent(part.term.value / whole.value),
+                    formula(part.term, sources),
+                ]
+            )
+        rows += _rest(own[ROWS_SHOWN:], whole.value)
+    head = f"energy {joules(whole.value)} = sum of {len(parts)} rows of count x unit energy"
+    return f"{head}\n\n{table(rows, ['', 'energy', 'share', 'count x unit energy'], 'lrrl', width=WIDTH)}\n\n{sources}"
+
+
+def _rest(parts: list[Part], whole: float) -> list[list[str]]:
+    if not parts:
+        return []
+    energy_pj = sum(part.term.value for part in parts)
+    return [[f"  {len(parts)} more", joules(energy_pj), percent(energy_pj / whole), ""]]
+
+
+def _short(part: Part) -> str:
+    """A row without its component: `BQK reads Q`, `SLN computes exp`."""
+    words = part.term.name.split()
+    return " ".join(words[: words.index("with")] if "with" in words else words[:3])
+
+
+def traffic(explanation: Explanation) -> str:
+    """Bytes of each operand at the outermost memory."""
+    whole = explanation.derivation("traffic").terms[0]
+    sources = Sources()
+    parts = sorted(explanation.derivation("traffic").parts, key=lambda part: -part.term.value)
+    rows = [
+        [
+            part.term.name,
+            binary(part.term.value),
+            percent(part.term.value / whole.value),
+            formula(part.term.parts[0], sources),
+        ]
+        for part in parts
+    ]
+    head = f"traffic {binary(whole.value)} = {formula(whole, sources)}"
+    return f"{head}\n\n{table(rows, ['Einsum, operand', 'bytes', 'share', 'words'], 'lrrl', width=WIDTH)}\n\n{sources}"
+
+
+def area_overview(explanation: Explanation) -> str:
+    """Area of each kind of component: instances x area of one."""
+    whole = explanation.derivation("area").terms[0]
+    sources = Sources()
+    parts = sorted(explanation.derivation("area").parts, key=lambda part: -part.term.value)
+    rows = [
+        [part.term.name, area(part.term.value), percent(part.term.value / whole.value), formula(part.term, sources)]
+        for part in parts
+    ]
+    head = f"area {area(whole.value)} = {exact(whole.value)} um^2"
+    return (
+        f"{head}\n\n{table(rows, ['', 'area', 'share', 'instances x area of one'], 'lrrl', width=WIDTH)}\n\n{sources}"
+    )
+
+
+def utilization(explanation: Explanation) -> str:
+    """Per array: cycles in which all its processing elements would do an Einsum's work / cycles of the latency."""
+    blocks = []
+    for (component, own), term in zip(
+        groupby(explanation.derivation("utilization").parts, key=lambda part: part.component),
+        explanation.derivation("utilization").terms,
+        strict=True,
+    ):
+        rows = [[part.einsum, percent(part.term.value), *_lanes(part.term)] for part in own]
+        headers = ["Einsum", "utilization", "= cycles", "x lanes in use", "/ cycles of the latency"]
+        blocks.append(f"{component}: {percent(term.value)}\n{table(rows, headers, 'lrrrr', width=WIDTH)}")
+    return "\n\n".join(blocks)
+
+
+def _lanes(term: Term) -> list[str]:
+    busy, whole = term.parts
+    cycles, lanes = busy.parts
+    in_use, there = lanes.parts
+    return [number(cycles.value), f"{number(in_use.value)} / {number(there.value)}", f"{whole.value:,.0f}"]
+
+
+def _groups(parts: tuple[Part, ...], key: Callable[[Part], str]) -> list[tuple[str, list[Part]]]:
+    """Parts by key, groups and members largest first."""
+    ordered = sorted(parts, key=lambda part: -part.term.value)
+    groups: dict[str, list[Part]] = {}
+    for part in ordered:
+        groups.setdefault(key(part), []).append(part)
+    return sorted(groups.items(), key=lambda item: -sum(part.term.value for part in item[1]))
+
+
+OVERVIEWS: Mapping[str, Callable[[Explanation], str]] = MappingProxyType(
+    {"latency": latency, "energy": energy, "traffic": traffic, "area": area_overview, "utilization": utilization}
+)
