@@ -88,6 +88,7 @@ FILTERS = [
     "m1*M0 <= p < m1*M0+M0",
     "m0 <= m1",
     "m1 <= m0 & m0 <= p",
+    "m1*M0 + p < W",
     "m%W <= 1",
     "m//W == p//W",
 ]
@@ -141,6 +142,26 @@ def test_a_recurrence_that_starts_absent_is_not_counted_as_present() -> None:
     text = "input A[k]\nstop: k >= K\ninit: R[0] = 1\nF[k: k>2] = A[k]\nR[k+1] = R[k] * F[k]\nZ = R[K]"
     assert not counts(text)["R", "mul"].exact
     assert_counts(parse(text), {"K": 5})
+
+
+def test_what_is_computed_from_a_doubtful_recurrence_is_doubtful() -> None:
+    lines = "F[k: k>2] = A[k]\nB[k] = -R[k]\nR[k+1] = B[k] * F[k]\nZ = R[K]"
+    text = f"input A[k]\nstop: k >= K\ninit: R[0] = 1\n{lines}"
+    assert not counts(text)["B", "neg"].exact
+    assert_counts(parse(text), {"K": 5})
+
+
+def test_a_filter_moves_with_the_offset_of_a_write() -> None:
+    found = counts("input A[k]\nstop: k >= K\nR[k+1] = A[k] + 1 for k < 2\nZ[k] = -R[k+1]")
+    assert found["Z", "neg"].exact
+    assert found["Z", "neg"].count == sp.Min(2, shape("K"))
+
+
+def test_a_projection_that_integers_break_is_a_bound() -> None:
+    """Only multiples of M0 have an m1 with m1*M0 == p."""
+    text = "shape M = M1*M0\ninput A[m,p]\nZ[p] = max[m1] A[m1*M0,p] for m1*M0 == p"
+    assert not counts(text)["Z", "max"].exact
+    assert_counts(parse(text), {"M": 9, "M0": 3, "P": 8})
 
 
 def test_constants_cost_nothing() -> None:

@@ -6,9 +6,8 @@ from collections import Counter
 
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 from interpreter_oracle import Oracle
-from interpreter_programs import INPUTS, Program, programs
+from interpreter_programs import Program, programs
 
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.counts import OperationCount, operation_counts

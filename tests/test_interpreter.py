@@ -11,6 +11,8 @@ import pytest
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import interpreter
 from fusemap.einsum_cascade.interpreter import execute, run
+from fusemap.einsum_cascade.interpreter_cells import Value
+from fusemap.einsum_cascade.interpreter_contract import contract
 from fusemap.einsum_cascade.interpreter_schedule import Loop, schedule
 from fusemap.einsum_cascade.library import load
 from fusemap.einsum_cascade.operators import BUILTIN
@@ -78,6 +80,17 @@ def test_an_absent_product_adds_nothing_even_against_infinity() -> None:
     assert one(text, {"K": 4, "J": 2}, A=A4, B=b) == [7, 10]
 
 
+def test_a_product_of_two_filtered_tensors_is_present_where_they_meet() -> None:
+    text = "input A[k], B[k,j]\nF[k: k<2] = A[k]\nG[k,j] = B[k,j] for k >= j\nZ[j] = F[k] * G[k,j]"
+    b = np.arange(12.0).reshape(4, 3)
+    assert one(text, {"K": 4, "J": 3}, A=A4, B=b) == [6, 8, None]
+
+
+def test_an_init_stays_where_the_einsum_is_filtered_out() -> None:
+    text = "input A[k]\noutput S\nstop: k >= K\ninit: S[0] = 9\nS[k] = A[k] + S[k-1] for k > 0"
+    assert one(text, {"K": 4}, A=A4) == [9, 11, 14, 18]
+
+
 def test_a_masked_input_is_absent_where_masked_and_may_hold_anything_there() -> None:
     masked = np.ma.MaskedArray([1.0, math.nan, 3.0, 4.0], mask=[False, True, False, False])
     assert one("input A[k]\nZ = sum[k] A[k]", {"K": 4}, A=masked) == 8
@@ -111,6 +124,22 @@ def test_indices_may_be_affine_divided_constant_or_repeated() -> None:
     assert one(text + "Z[i] = A[I-1-i, 0]", sizes, A=a) == a[::-1, 0].tolist()
     assert one(text + "Z[i] = A[i-1, 2]  for i > 0", sizes, A=a) == [None, *a[:5, 2].tolist()]
     assert one(text + "Z = A[G, I-1]", sizes, A=a) == 17
+
+
+def test_a_reduced_variable_that_cancels_still_counts() -> None:
+    assert one("input A[k]\nZ = sum[k] A[k-k+1] * A[2]", {"K": 4}, A=A4) == 4 * 2 * 3
+
+
+def test_a_matrix_product_is_refused_along_an_axis_that_no_factor_has() -> None:
+    ones = Value(values=np.ones((1, 2)))
+    assert contract((ones, ones), (0,)) is None
+    product = contract((ones, ones), (1,))
+    assert product is not None and product.values.tolist() == [[2]]
+
+
+def test_reads_beyond_the_end_are_cut_off_by_conditions() -> None:
+    assert one("input A[k]\nZ[k] = A[k+1] * 2 for k < K-1", {"K": 4}, A=A4) == [4, 6, 8, None]
+    assert one("input A[k]\nZ = sum[k] A[k+1] * A[k] for k+1 < K", {"K": 4}, A=A4) == 2 + 6 + 12
 
 
 def test_flattening_writes_are_the_inverse_of_splitting_reads() -> None:

@@ -45,7 +45,7 @@ class OperationCount:
 
     def at(self, sizes: Mapping[str, int]) -> int:
         """The count under sizes of all shapes it names; InputError where one is missing."""
-        from fusemap.einsum_cascade.counts_zones import evaluate
+        from fusemap.einsum_cascade.counts_closed import evaluate
 
         symbols = {s.name: s for s in self.count.free_symbols}
         missing = sorted(set(symbols) - set(sizes))

@@ -6,6 +6,7 @@ causal softmax needs about half the exponentials although only its scores are wr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
@@ -13,7 +14,8 @@ from itertools import permutations
 import sympy as sp
 
 from fusemap.einsum_cascade.counts import OperationCount, is_constant
-from fusemap.einsum_cascade.counts_zones import Expr, Symbol, Zone, count, project, shape, variable
+from fusemap.einsum_cascade.counts_closed import count
+from fusemap.einsum_cascade.counts_zones import Expr, Symbol, Zone, project, shape, variable
 from fusemap.einsum_cascade.interpreter_schedule import Step, schedule
 from fusemap.einsum_cascade.linear import ordered, symbolic
 from fusemap.einsum_cascade.operators import Operators
@@ -67,19 +69,24 @@ def symbolic_counts(cascade: Cascade, operators: Operators) -> tuple[OperationCo
 
 
 def _supports(cascade: Cascade, operators: Operators) -> Mapping[TensorName, Support]:
-    """The support of every tensor; those in a recurrence are guessed to be full, and the guess is checked."""
-    given = {a.tensor: _written(cascade, a, _access_zone(cascade, a), True) for a in cascade.inputs}
+    """The support of every tensor but the inputs, which are full.
+
+    A tensor that is read before all of it is written, in a recurrence, is guessed to be full; a guess
+    that does not come out is only known to be an upper bound.
+    """
     steps = tuple(_flat(schedule(cascade)))
     doubtful: frozenset[TensorName] = frozenset()
     while True:
-        supports = dict(given)
+        supports: dict[TensorName, Support] = {}
         guessed: set[TensorName] = set()
+        unwritten = Counter(e.name for e in steps)
         for einsum in steps:
-            guessed |= {a.tensor for a in accesses(einsum) if a.tensor not in supports}
-            known = {**dict.fromkeys(doubtful, Support(exact=False)), **supports}
-            context = Context(cascade=cascade, operators=operators, supports=known)
+            guessed |= {a.tensor for a in accesses(einsum) if unwritten[a.tensor]}
+            guesses = {t: Support(exact=t not in doubtful) for t in guessed if unwritten[t]}
+            context = Context(cascade=cascade, operators=operators, supports={**supports, **guesses})
             new = _support(context, einsum)
             supports[einsum.name] = _either(supports[einsum.name], new) if einsum.name in supports else new
+            unwritten[einsum.name] -= 1
         wrong = {t for t in guessed if supports[t] != Support()} - doubtful
         if not wrong:
             return supports
@@ -202,11 +209,6 @@ def _space(cascade: Cascade, einsum: Einsum) -> Zone:
     """The iteration space: the box of the variables' ranges cut by all conditions."""
     extents = {variable(v): _extent(cascade, v) for v in variables_of(einsum)}
     return Zone(extents=extents).cut(_inequalities(cascade, einsum))
-
-
-def _access_zone(cascade: Cascade, access: Access) -> Zone:
-    """The declared extent of an input with its filter."""
-    return _space(cascade, Einsum(output=access, reduce=None, expr=access))
 
 
 def _inequalities(cascade: Cascade, einsum: Einsum) -> Iterator[Expr]:

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.einsum_cascade.interpreter_cells import Cells
 from fusemap.einsum_cascade.interpreter_sizes import Extents
-from fusemap.einsum_cascade.interpreter_space import Space, all_hold
-from fusemap.einsum_cascade.scope import input_names, output_variables, shape_of
+from fusemap.einsum_cascade.scope import input_names, output_variables
 from fusemap.einsum_cascade.types import Access, Cascade, TensorName
 
 
@@ -48,24 +47,12 @@ def _cells(access: Access, extents: Extents, given: ArrayLike, dtype: np.dtype[A
         raise _unfit(f"input {access.tensor} has shape {array.shape}, expected {shape} ({ranks or 'a scalar'})")
     mask = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     present = None if mask is None else ~mask
-    filtered = _filter(access, extents)
-    if filtered is not None:
-        present = filtered if present is None else present & filtered
     bad = np.isnan(array) if present is None else np.isnan(array) & present
     if bad.any():
         place = ", ".join(str(int(i)) for i in np.argwhere(bad)[0]) if array.ndim else ""
         raise _unfit(f"input {access.tensor} is NaN at [{place}] ({int(bad.sum())} such elements)")
     values = array if present is None else np.where(present, array, dtype.type(0))
     return Cells(values=values, written=None, present=None if present is None or present.all() else present)
-
-
-def _filter(access: Access, extents: Extents) -> NDArray[np.bool_] | None:
-    """Where the declared filter of an input holds; None where it has none."""
-    variables = output_variables(access)
-    ranges = tuple((0, extents.shapes[shape_of(v)]) for v in variables)
-    space = Space(variables=variables, ranges=ranges, shapes=extents.shapes)
-    holds = all_hold(tuple(c for index in access.indices for c in index.conditions), space)
-    return None if holds is None else np.broadcast_to(holds, space.lengths)
 
 
 def _numbers(name: str, given: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
