@@ -10,6 +10,7 @@ from fusemap.archspec.types import Machine
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, NestModel, StageModel
 from fusemap.mappers.types import Problem
+from fusemap.mappers.units import cannot_compute, find_units
 
 
 def check_names(dataflow: Dataflow, problem: Problem) -> tuple[Diagnostic, ...]:
@@ -97,6 +98,7 @@ class _Checker:
             path: Path = (*at, "nest") if isinstance(model.nest, str) else (*at, "nest", i, "use")
             if self.known(path, name, list(nests), "unknown nest"):
                 self._covers(einsum, name, path)
+                self._computes(einsum, nests[name].array, path, machine)
         there = [lv.memory for n in _nests(model) if n in nests for lv in nests[n].levels if lv.memory is not None]
         inner = [memory for memory in dict.fromkeys(there) if memory != machine.memories[0].name]
         for memory in model.keep:
@@ -128,6 +130,14 @@ class _Checker:
             if rank not in loops and extent > 1:
                 hint = f"its loops over {stray} match no rank of the cascade" if stray else ""
                 self.fail(path, f"nest {name} has no loop over {rank}, which Einsum {einsum} needs", hint=hint)
+
+    def _computes(self, einsum: str, name: str, path: Path, machine: Machine) -> None:
+        """The nest's array (where the machine has it) needs units for all operators."""
+        array = next((a for a in machine.arrays if a.name == name), None)
+        space = self.problem.space(einsum)
+        if array is not None and find_units(array, space.operators) is None:
+            message, hint = cannot_compute(machine, array, space)
+            self.fail(path, message, hint=hint)
 
     def nest(self, name: str, nest: NestModel, machine: Machine) -> None:
         at: Path = ("nests", name)

@@ -38,7 +38,13 @@ def units(machine: Machine, array: Array, space: EinsumSpace) -> tuple[OperatorC
     found = find_units(array, space.operators)
     if found is not None:
         return found
+    message, hint = cannot_compute(machine, array, space)
+    raise input_error(message, hint=hint)
+
+
+def cannot_compute(machine: Machine, array: Array, space: EinsumSpace) -> tuple[str, str]:
+    """Message and hint for an Einsum that has an operator which the array lacks."""
     able = [a.name for a in machine.arrays if find_units(a, space.operators) is not None]
     hint = f"{', '.join(able)} can" if able else f"no array of {machine.name} can"
     named = ", ".join(missing_operators(array, space.operators))
-    raise input_error(f"{array.name} of {machine.name} cannot compute {named} of Einsum {space.name}", hint=hint)
+    return f"{array.name} of {machine.name} cannot compute {named} of Einsum {space.name}", hint
