@@ -121,6 +121,23 @@ def test_published_buffer_macros(mebibytes: int) -> None:
     assert (sram.energy("read").value, sram.energy("write").value, sram.area().value) == BUFFER[mebibytes]
 
 
+# FuseMax artifact (DOI 10.5281/zenodo.13377042), CACTI macros: KiB, row bits, um^2.
+MACROS = [
+    *((16, 256, 53846.21356), (32, 256, 103511.3484), (32, 512, 115584.71356), (64, 512, 222100.3484)),
+    *((64, 1024, 268848.71356), (128, 1024, 438223.3484), (128, 2048, 710760.71356), (256, 2048, 1042496.3484)),
+    *((256, 4096, 2141034.71356), (512, 4096, 2797486.3484), (1024, 8192, 20019316.3484)),
+    *((16 << 10, 4096, 84201374.5226), (32 << 10, 4096, 175717186.15744)),
+]
+
+
+def test_published_macro_areas() -> None:
+    table = load_components("45nm")
+    for kibibytes, width, area in MACROS:
+        sram = table.component("sram", bindings={"capacity_bytes": kibibytes << 10, "width_bits": width})
+        assert sram.area().value == area
+    assert len(next(entry for entry in table.entries if entry.name == "sram").sizes) == len(MACROS)
+
+
 def test_dram_access_energy() -> None:
     dram = load_arch("fusemax-cloud").memory("dram").component
     assert dram.energy("read").value == dram.energy("write").value == 249.6
@@ -259,6 +276,27 @@ def test_an_architect_edits_a_few_lines() -> None:
     energy = machine.action_energy(grid.operator("mul").actions[0])
     assert (energy.value, energy.source, str(energy.where)) == (10, "our library", "mine.yaml:9:23")
     assert base.table.component("mac").energy("mac").value == 17.1645
+
+
+def test_counts_of_parts_and_actions_and_the_word_size() -> None:
+    text = """\
+extends: fusemax-cloud
+source: mine
+word: 4 B
+components: {queue: {energy: {push: 2 pJ, pop: 3 pJ}, area: 5 um^2}}
+arrays:
+  array_2d:
+    operators: {sum: {actions: {queue.pop: 2}}}
+    parts: {queue: {per: pe, count: 3}}
+  array_1d:
+    parts: {queue: {per: array, count: 7}}
+parts: {queue: {per: chip, count: 11}}
+"""
+    machine = parse_arch(text)
+    assert machine.memory("dram").words_per_access == 2
+    assert price(machine, machine.array("array_2d").operator("sum")) == (1, 8.3395 + 2 * 3)
+    counts = [(row.structure, row.count) for row in area_rows(machine) if row.component == "queue"]
+    assert counts == [("array_2d", 3 * 65536), ("array_1d", 7), ("chip", 11)]
 
 
 def test_sources_follow_the_numbers() -> None:

@@ -252,6 +252,10 @@ def test_a_number_never_takes_the_source_of_another_file() -> None:
     assert merged.source(("a", "x")) == ""
 
 
+def test_a_blank_source_does_not_hide_the_enclosing_one() -> None:
+    assert doc("source: s\na: {source: '  ', x: 1}\nb: {source: t, x: 1}\n", "f").source(("a", "x")) == "s"
+
+
 def test_null_removes_a_mapping_and_only_a_mapping() -> None:
     merged = merge(doc("a: {x: 1}\nb: 2\n", "base.yaml"), doc("a: null\nb: null\n", "over.yaml"))
     assert merged.data == {"b": None}
