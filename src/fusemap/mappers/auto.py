@@ -58,8 +58,9 @@ def _best_array(space: EinsumSpace, machine: Machine) -> tuple[Array, tuple[tupl
 
 
 def _best_spread(space: EinsumSpace, array: Array) -> tuple[tuple[str, int], ...]:
-    """Ranks on the array's dimensions with most lanes in use; output ranks first among equals."""
-    ranks = sorted(space.ranks, key=lambda item: item[0] not in space.output.ranks)
+    """Ranks on the array's dimensions with most lanes in use; output ranks first among equals, sequential ones not."""
+    free = [item for item in space.ranks if item[0] not in space.sequential]
+    ranks = sorted(free, key=lambda item: item[0] not in space.output.ranks)
     best: tuple[tuple[str, int], ...] = ()
     for chosen in itertools.permutations(ranks, min(len(array.dims), len(ranks))):
         spread = tuple(

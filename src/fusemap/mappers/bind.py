@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from fusemap.mappers.auto import single_einsum_nest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, Kept, read_table
 from fusemap.mappers.faults import check_names, check_nests
 from fusemap.mappers.names import LazyNames
+from fusemap.mappers.recurrence import in_order, recurrences
 from fusemap.mappers.search import SplitCost, best_split
 from fusemap.mappers.space import make_problem
 from fusemap.mappers.types import (
@@ -96,7 +98,10 @@ class _Binder:
         if covered:
             check_nests(self.dataflow, self.problem, self.machine)
             self._require_needs()
-        nests = tuple(self._nest(s) if s.name in covered else self._searched(s) for s in self.problem.spaces)
+        mates = {einsum: len(group) for group in self._alone(covered) for einsum in group}
+        nests = tuple(
+            self._nest(s) if s.name in covered else self._searched(s, mates[s.name]) for s in self.problem.spaces
+        )
         tiles = tuple((n, self.names[n]) for n in model.tiles if self.names.known(n))
         return Mapping(
             dataflow=self.dataflow.name, einsums=nests, binding=self._binding(covered, nests), tiles=tiles, notes=notes
@@ -211,19 +216,27 @@ class _Binder:
         spill = Spill(memory=model.spill.memory, fraction=fraction, tensors=tensors)
         return EinsumMapping(einsum=nest.einsum, array=nest.array, levels=nest.levels, spills=(spill,))
 
-    def _searched(self, space: EinsumSpace) -> EinsumMapping:
+    def _searched(self, space: EinsumSpace, mates: int) -> EinsumMapping:
+        """The best nest of an Einsum on its own; with mates in a recurrence it gets its share of the memory."""
         nest, at, split = single_einsum_nest(space, self.machine)
-        return best_split(space, nest, self.machine, at, split, self.cost)
+        return best_split(space, nest, _share(self.machine, at, mates), at, split, self.cost)
 
     def _binding(self, covered: frozenset[str], nests: tuple[EinsumMapping, ...]) -> tuple[Phase, ...]:
-        """The file's phases, and one phase for each Einsum that was mapped on its own, in cascade order."""
-        order = {s.name: i for i, s in enumerate(self.problem.spaces)}
+        """The file's phases, and one for each Einsum (or recurrence) that was mapped on its own, in order."""
         phases = [self._phase(i) for i in range(len(self.dataflow.model.binding))] if covered else []
-        for nest in nests:
-            if nest.einsum not in covered:
-                stage = Stage(name=nest.einsum, work=((nest.array, (nest.einsum,)),))
-                phases.append(Phase(name=nest.einsum, stages=(stage,), pipelined=False))
-        return tuple(sorted(phases, key=lambda p: max((order[e] for e in p.einsums), default=0)))
+        array = {nest.einsum: nest.array for nest in nests}
+        for group in self._alone(covered):
+            stages = tuple(Stage(name=e, work=((array[e], (e,)),)) for e in group)
+            phases.append(Phase(name=", ".join(group), stages=stages, pipelined=len(group) > 1))
+        order = in_order([p.einsums for p in phases], self.problem.reads)
+        return tuple(phases[i] for i in order)
+
+    def _alone(self, covered: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+        """The Einsums that the file does not map; those of a recurrence together."""
+        reads = {einsum: tensors for einsum, tensors in self.problem.reads.items() if einsum not in covered}
+        cycles = [group for group in recurrences(reads) if len(group) > 1]
+        inside = {einsum for group in cycles for einsum in group}
+        return (*cycles, *((einsum,) for einsum in reads if einsum not in inside))
 
     def _phase(self, index: int) -> Phase:
         model = self.dataflow.model.binding[index]
@@ -240,3 +253,12 @@ class _Binder:
             work = tuple((array, tuple(einsums)) for array, einsums in stage.work.items())
             stages.append(Stage(name=stage.name, work=work, stalls=tuple(stalls)))
         return Phase(name=model.phase, stages=tuple(stages), pipelined=model.pipelined)
+
+
+def _share(machine: Machine, name: str, mates: int) -> Machine:
+    """The machine with an equal share of one memory."""
+    memories = tuple(
+        dataclasses.replace(m, capacity_bytes=m.capacity_bytes // mates) if m.name == name and m.capacity_bytes else m
+        for m in machine.memories
+    )
+    return machine if mates == 1 else dataclasses.replace(machine, memories=memories)

@@ -40,14 +40,15 @@ def violations(
 
     Each rank's bounds multiply to its extent; each array dimension is wide enough; what an Einsum keeps in
     registers and what a phase keeps in a memory fits (tensors of one `in_place` group share their space, a
-    spilled fraction takes none); every operand is kept somewhere; each Einsum runs once, on its array, not
-    before what it reads.
+    spilled fraction takes none); every operand is kept somewhere; a recurrence is not spread over lanes;
+    each Einsum runs once, on its array, not before what it reads.
     """
     found: list[Violation] = []
     for space in problem.spaces:
         nest = mapping.nest(space.name)
         found += _coverage(space, nest)
         found += _fanout(nest, machine)
+        found += _sequence(space, nest)
         found += _registers(space, nest, machine)
         found += _homeless(space, nest)
     for phase in mapping.binding:
@@ -82,6 +83,19 @@ def _fanout(nest: EinsumMapping, machine: Machine) -> list[Violation]:
         if need > limit:
             what, hint = f"{nest.einsum}: fanout over {array}.{dim}", f"{largest_divisor(need, limit)} fits"
             found.append(Violation(what=what, need=need, limit=limit, unit=dim, hint=hint))
+    return found
+
+
+def _sequence(space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
+    """Ranks that a recurrence steps through one by one must not be spread."""
+    found = []
+    for level in nest.levels:
+        for loop in level.loops:
+            if isinstance(level, Fanout) and loop.rank in space.sequential and loop.bound > 1:
+                what = f"{space.name}: {loop.rank} steps through a recurrence, but {level.array}.{level.dim} spreads it"
+                found.append(
+                    Violation(what=what, need=loop.bound, limit=1, unit=level.dim, hint="a temporal loop fits")
+                )
     return found
 
 
@@ -167,6 +181,7 @@ def _held(nest: EinsumMapping, memory: str, operand: Operand) -> float:
 def _order(problem: Problem, mapping: Mapping) -> list[Violation]:
     """Each Einsum once and on its array; producers before consumers unless the phase is pipelined."""
     found = []
+    reads = problem.reads
     place: dict[str, tuple[int, int]] = {}
     for i, phase in enumerate(mapping.binding):
         for j, stage in enumerate(phase.stages):
@@ -178,7 +193,7 @@ def _order(problem: Problem, mapping: Mapping) -> list[Violation]:
         if space.name not in place:
             found.append(Violation(what=f"{space.name} is bound to no stage", need=1, limit=0, unit="stage"))
             continue
-        for producer in {o.tensor for o in space.inputs} & set(place) - {space.name}:
+        for producer in sorted({*reads[space.name]} & set(place) - {space.name}):
             found += _precedence(mapping, producer, space.name, place)
     return found
 

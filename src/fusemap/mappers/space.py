@@ -11,6 +11,7 @@ from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.counts import is_view, point_operators
 from fusemap.einsum_cascade.resolve import extent, resolve_sizes
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index, ShapeName
+from fusemap.mappers.recurrence import sequential_ranks
 from fusemap.mappers.types import EinsumSpace, Operand, Problem
 
 
@@ -30,7 +31,10 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
         raise input_error(f"workload {workload.name} batches over {missing[0].upper()} but gives it no size")
     views = {e.name: scope.accesses(e)[0].tensor for e in cascade.einsums if is_view(e)}
     extents = _extents(cascade, batch, sizes)
-    spaces = tuple(_space(e, batch, extents) for e in cascade.einsums if e.name not in views)
+    stepped = sequential_ranks(cascade)
+    spaces = tuple(
+        _space(e, batch, extents, stepped.get(e.name, frozenset())) for e in cascade.einsums if e.name not in views
+    )
     external = {*scope.input_names(cascade), *scope.outputs(cascade)}
     external |= {view for view, source in views.items() if source in external}
     return Problem(
@@ -44,7 +48,9 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
     )
 
 
-def _space(einsum: Einsum, batch: tuple[str, ...], extents: Mapping[str, int]) -> EinsumSpace:
+def _space(
+    einsum: Einsum, batch: tuple[str, ...], extents: Mapping[str, int], sequential: frozenset[str]
+) -> EinsumSpace:
     variables = tuple(str(v) for v in scope.variables_of(einsum))
     output = _operand(einsum.output, batch, is_output=True)
     inputs = tuple(_operand(a, batch, is_output=False) for a in dict.fromkeys(scope.accesses(einsum)))
@@ -58,6 +64,7 @@ def _space(einsum: Einsum, batch: tuple[str, ...], extents: Mapping[str, int]) -
         operands=_distinct_labels((*inputs, output)),
         operators=(*operators.map, *reduce),
         notes=tuple(notes),
+        sequential=sequential,
     )
 
 

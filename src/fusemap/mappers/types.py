@@ -37,8 +37,9 @@ class EinsumSpace:
     """An Einsum with sizes: its iteration space, operands and operators per point.
 
     `ranks` are (variable, extent) in the order of the cascade, batch ranks first. `operators` are the
-    map operators in evaluation order, then the reduction if there is one. `notes` say where the
-    rectangular space is an upper bound (a filter, a shared group index).
+    map operators in evaluation order, then the reduction if there is one. `sequential` ranks are stepped
+    one by one, in a recurrence. `notes` say where the rectangular space is an upper bound (a filter, a
+    shared group index).
     """
 
     name: str
@@ -46,6 +47,7 @@ class EinsumSpace:
     operands: tuple[Operand, ...]
     operators: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    sequential: frozenset[str] = frozenset()
 
     @property
     def points(self) -> int:
@@ -78,6 +80,15 @@ class Problem:
     external: frozenset[str]
     views: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """The tensors that each Einsum reads, views traced to what they show."""
+        source = dict(self.views)
+        for view in source:
+            while source[view] in source:
+                source[view] = source[source[view]]
+        return {s.name: tuple(source.get(o.tensor, o.tensor) for o in s.inputs) for s in self.spaces}
 
     def space(self, einsum: str) -> EinsumSpace:
         """The space of one Einsum; KeyError if the cascade has none of that name."""
