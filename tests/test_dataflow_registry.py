@@ -1,0 +1,246 @@
+"""Every dataflow on every machine and many sizes: legal, or a refusal that says what is needed and what would fit."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusemap.archspec import load_arch, load_workload, parse_arch, parse_workload
+from fusemap.archspec import registry as archs
+from fusemap.archspec.types import Machine, Workload
+from fusemap.diagnostics import DoesNotFit, InputError, Violation
+from fusemap.einsum_cascade import library, scope
+from fusemap.mappers.dataflow import Dataflow, load_dataflow, names
+from fusemap.mappers.legality import violations
+from fusemap.mappers.types import Fanout, Loop, Storage
+from fusemap.mappers.types import Mapping as CascadeMapping
+from fusemap.sim.evaluate import evaluate, plan
+from fusemap.sim.report import Report
+
+MACHINES: Mapping[str, str] = {
+    "flat": "flat-cloud",
+    "unfused": "unfused-cloud",
+    "fusemax-cascade": "flat-cloud",
+    "fusemax-arch": "fusemax-cloud",
+    "fusemax-binding": "fusemax-cloud",
+}
+MODELS = archs.names("workload")
+LENGTHS = ["1K", "4K", "3000", "1000", "1009", "96", "2", "1", "1M", "500000", "1048575", "720720"]
+# What a refusal may say beside "does not fit": the machine lacks a unit, or the table an energy.
+CLEAR = [
+    r"fusemax-binding\.yaml:\d+:\d+: error: array_2d of [\w-]+ cannot compute max of Einsum LM\n.*\n.*\n  array_1d can",
+    r'component "sram" \(.* bit\) has no energy for action "read" in components/45nm\.yaml',
+]
+
+
+@cache
+def dataflow(name: str) -> Dataflow:
+    return load_dataflow(name)
+
+
+def pairs() -> Iterator[tuple[str, str]]:
+    """Every dataflow with each cascade that it says it is for."""
+    for name in names():
+        for cascade in load_dataflow(name).model.cascades:
+            yield name, cascade
+
+
+def test_every_dataflow_has_a_machine_here_and_names_cascades_that_exist() -> None:
+    assert set(MACHINES) == {name for name, _ in pairs()}
+    assert {cascade for _, cascade in pairs()} <= set(library.names())
+
+
+def outcome(name: str, cascade: str, machine: Machine, workload: Workload) -> Report | DoesNotFit:
+    """The report, or the answer that it does not fit; anything else must be a clear refusal."""
+    try:
+        report = evaluate(library.load(cascade), machine, workload, dataflow(name))
+    except DoesNotFit as refusal:
+        check_refusal(refusal)
+        return refusal
+    check_report(report)
+    return report
+
+
+def check_report(report: Report) -> None:
+    assert 0 < report.latency_s < math.inf
+    assert 0 < report.energy_pj < math.inf
+    assert all(0 < share <= 1 + 1e-12 for share in report.utilization.values())
+    assert all(row.count > 0 for row in report.rows)
+
+
+def check_refusal(refusal: DoesNotFit) -> None:
+    assert refusal.violations
+    for violation in refusal.violations:
+        assert violation.what and violation.unit and violation.need > violation.limit
+        assert violation.hint, violation
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("name", "cascade"), list(pairs()))
+def test_a_dataflow_runs_any_length_on_its_machine(name: str, cascade: str, model: str) -> None:
+    machine = load_arch(MACHINES[name])
+    for length in LENGTHS:
+        assert isinstance(outcome(name, cascade, machine, load_workload(f"{model}@{length}")), Report), length
+
+
+@pytest.mark.parametrize("arch", archs.names("arch"))
+@pytest.mark.parametrize(("name", "cascade"), list(pairs()))
+def test_a_dataflow_runs_on_any_machine_or_is_clearly_refused(name: str, cascade: str, arch: str) -> None:
+    for workload in ("BERT@1K", "XLM@3000"):
+        try:
+            outcome(name, cascade, load_arch(arch), load_workload(workload))
+        except InputError as refusal:
+            assert any(re.search(text, str(refusal)) for text in CLEAR), str(refusal)
+
+
+# --- other machines --------------------------------------------------------------------------------
+
+
+@cache
+def other_machine(base: str, rows: int, columns: int, lanes: int, clock: str) -> Machine:
+    """A built-in machine with other arrays; its buffer's energy does not depend on its size."""
+    text = f"""\
+source: a test
+extends: {base}
+clock: {clock}
+memories:
+  global_buffer: {{component: any_buffer}}
+arrays:
+  array_2d: {{dims: {{rows: {rows}, columns: {columns}}}}}
+  array_1d: {{dims: {{lanes: {lanes}}}}}
+components:
+  any_buffer: {{energy: {{read: 100 pJ, write: 110 pJ}}, area: 1 um^2}}
+"""
+    return parse_arch(text, file="other.yaml")
+
+
+def with_buffer(machine: Machine, capacity_bytes: int) -> Machine:
+    memories = tuple(
+        replace(m, capacity_bytes=capacity_bytes) if m.name == "global_buffer" else m for m in machine.memories
+    )
+    return replace(machine, memories=memories)
+
+
+def attention(e: int, f: int, m: int, p: int, heads: int = 3, batch: int = 2) -> Workload:
+    """A workload whose key and value features, and key and query lengths, may differ."""
+    ranks = f"{{B: {batch}, H: {heads}, E: {e}, F: {f}, M: {m}, P: {p}}}"
+    return parse_workload(f"source: a test\nranks: {ranks}\nbatch: [B, H]\n", file="other.yaml")
+
+
+EXTENTS = [16, 32, 256, 512, 1, 100, 7]
+KIB = [64, 4, 1, 512, 16 << 10, 1 << 20]
+arrays = st.tuples(
+    st.sampled_from(["flat-cloud", "fusemax-cloud"]),
+    *(st.sampled_from(EXTENTS) for _ in ("rows", "columns", "lanes")),
+    st.sampled_from(["940 MHz", "1 Hz", "2.5 GHz"]),
+)
+sizes = st.tuples(
+    *(st.sampled_from([64, 128, 1, 48, 7]) for _ in "ef"),
+    *(st.sampled_from([1024, 1009, 3000, 96, 2, 1 << 18, 1]) for _ in "mp"),
+)
+
+
+@pytest.mark.parametrize(("name", "cascade"), list(pairs()))
+@settings(max_examples=40)
+@given(arrays=arrays, kib=st.sampled_from(KIB), sizes=sizes)
+def test_any_machine_and_workload(
+    name: str, cascade: str, arrays: tuple[str, int, int, int, str], kib: int, sizes: tuple[int, int, int, int]
+) -> None:
+    machine, workload = with_buffer(other_machine(*arrays), kib << 10), attention(*sizes)
+    try:
+        found = outcome(name, cascade, machine, workload)
+    except InputError as refusal:
+        assert any(re.search(text, str(refusal)) for text in CLEAR), str(refusal)
+        return
+    if isinstance(found, DoesNotFit):
+        nearest_fits(name, cascade, machine, workload, found)
+
+
+def nearest_fits(name: str, cascade: str, machine: Machine, workload: Workload, refusal: DoesNotFit) -> None:
+    """With the buffer that the refusal asks for it fits, and with one word less it does not."""
+    (violation,) = refusal.violations
+    assert violation.what.startswith("global_buffer") and violation.unit == "B"
+    need = math.ceil(violation.need)
+    assert isinstance(outcome(name, cascade, with_buffer(machine, need), workload), Report), str(refusal)
+    with pytest.raises(DoesNotFit):
+        evaluate(library.load(cascade), with_buffer(machine, need - 2), workload, dataflow(name))
+
+
+def test_the_smallest_buffer_is_named() -> None:
+    """By hand: a chunk of 256 keys and values, and per query Q, RNV, RM and RD: 2 * (256 * 128 + 256 * 130) bytes."""
+    machine = other_machine("fusemax-cloud", 256, 256, 256, "1 GHz")
+    small = with_buffer(machine, 64 << 10)
+    refusal = outcome("fusemax-binding", "attention-1pass", small, load_workload("BERT@1K"))
+    assert str(refusal) == (
+        "does not fit: attention-1pass for BERT@1K on other, dataflow fusemax-binding\n"
+        "  global_buffer for a chunk of M0 keys and values and what belongs to P0 queries: "
+        "needs 132,096 B, limit 65,536 B (the smallest global_buffer that fits is 132,096 B)"
+    )
+    assert isinstance(refusal, DoesNotFit)
+    assert refusal.violations[0] == Violation(
+        what="global_buffer for a chunk of M0 keys and values and what belongs to P0 queries",
+        need=132096,
+        limit=65536,
+        unit="B",
+        hint="the smallest global_buffer that fits is 132,096 B",
+    )
+
+
+# --- cascades that no dataflow spells out -----------------------------------------------------------
+
+GIVEN = {"M0": 64, "G": 2, "K": 96, "N": 48, "I": 40, "J": 40, "T": 3}
+
+
+@pytest.mark.parametrize("cascade", library.names())
+@pytest.mark.parametrize("name", [name for name in names() if load_dataflow(name).model.otherwise == "search"])
+def test_every_cascade_is_mapped_by_search(name: str, cascade: str) -> None:
+    loaded = library.load(cascade)
+    shapes = {str(shape) for shape in scope.known_shapes(loaded)}
+    workload = load_workload("BERT@1K")
+    sizes = {name: size for name, size in GIVEN.items() if name in shapes}
+    try:
+        report = evaluate(loaded, load_arch("unfused-cloud"), workload, dataflow(name), sizes=sizes)
+    except InputError as refusal:
+        assert re.search(r"^error: no array of unfused-cloud computes ", str(refusal)), str(refusal)
+        return
+    check_report(report)
+
+
+def test_einsums_of_a_recurrence_run_in_step_and_not_side_by_side() -> None:
+    """By hand: 96 steps of a running sum on one lane of 256; the quotients, which are independent, on 96 lanes."""
+    scan = library.load("scan-divide-by-total")
+    workload = parse_workload("source: a test\nranks: {K: 96}\n", file="toy.yaml")
+    problem, mapping = plan(scan, load_arch("unfused-cloud"), workload, dataflow("unfused"))
+    assert [(n.einsum, n.lanes, n.temporal_steps) for n in mapping.einsums] == [("S", 1, 96), ("Z", 96, 1)]
+    online = mapped_alone("softmax-online")
+    assert [(phase.einsums, phase.pipelined) for phase in online.binding] == [
+        (("RM",), False),
+        (("PRM",), False),
+        (("SLN",), False),
+        (("SPD", "RD"), True),
+        (("SN",), False),
+        (("Y",), False),
+    ]
+    assert problem.space("S").sequential == {"k"} and not problem.space("Z").sequential
+    spread = replace(
+        mapping.nest("S"),
+        levels=(
+            Fanout(array="array_1d", dim="lanes", loops=(Loop(rank="k", bound=96),)),
+            Storage(memory="dram", keep=None),
+        ),
+    )
+    broken = replace(mapping, einsums=(spread, mapping.nest("Z")))
+    (violation,) = violations(problem, broken, load_arch("unfused-cloud"))
+    assert violation.what == "S: k steps through a recurrence, but array_1d.lanes spreads it"
+
+
+def mapped_alone(cascade: str) -> CascadeMapping:
+    workload = parse_workload("source: a test\nranks: {K: 96, N: 48}\n", file="toy.yaml")
+    return plan(library.load(cascade), load_arch("unfused-cloud"), workload, dataflow("unfused"))[1]
