@@ -11,7 +11,7 @@ import click
 
 from fusemap.cli.case import Case, case_from, case_options, evaluated
 from fusemap.cli.output import emit_json, table
-from fusemap.cli.quantities import area, binary, joules, number, percent, si
+from fusemap.cli.quantities import area, binary, joules, number, part_of, percent, si
 from fusemap.sim.choose import Evaluation
 from fusemap.sim.report import Report
 
@@ -70,7 +70,7 @@ def _totals(report: Report) -> str:
             (
                 "traffic",
                 binary(report.traffic_bytes),
-                f"takes the memory {percent(memory_s / report.latency_s)} of the latency",
+                f"takes the memory {part_of(memory_s, report.latency_s)} of the latency",
             ),
             ("area", area(report.area_um2), ""),
             ("utilization", "", busy),
@@ -86,7 +86,7 @@ def _phases(report: Report) -> str:
     for phase in report.phases:
         totals = [sum(dict(stage.busy_cycles).get(array, 0) for stage in phase.stages) for array in arrays]
         stalled = sum(stage.stall_cycles for stage in phase.stages)
-        cells = [percent(phase.latency_s / report.latency_s), si(phase.compute_s, "s"), si(phase.memory_s, "s")]
+        cells = [part_of(phase.latency_s, report.latency_s), si(phase.compute_s, "s"), si(phase.memory_s, "s")]
         busy = _busy(totals, stalled, phase.latency_s * report.clock_hz, stalls)
         rows.append([phase.name, si(phase.latency_s, "s"), *cells, *busy, phase.bottleneck])
         for stage in phase.stages if len(phase.stages) > 1 else ():
@@ -110,10 +110,8 @@ def _energy(report: Report, einsums_shown: int = 3) -> str:
     rows = []
     for (component,), energy in report.energy_by("component").items():
         own = ((einsum, e) for (c, einsum), e in by_einsum.items() if c == component)
-        largest = ", ".join(
-            f"{einsum} {percent(e / energy if energy else 0)}" for einsum, e in islice(own, einsums_shown)
-        )
-        rows.append([component, joules(energy), percent(energy / report.energy_pj), largest])
+        largest = ", ".join(f"{einsum} {part_of(e, energy)}" for einsum, e in islice(own, einsums_shown))
+        rows.append([component, joules(energy), part_of(energy, report.energy_pj), largest])
     return table(rows, ["component", "energy", "share", "most of it"], "lrrl", width=WIDTH)
 
 
@@ -122,12 +120,21 @@ def _remarks(report: Report) -> Iterator[str]:
     if report.tiles:
         text = ", ".join(f"{name} {value if isinstance(value, str) else number(value)}" for name, value in report.tiles)
         yield textwrap.fill(f"tiles  {text}", WIDTH, subsequent_indent="       ")
-    partly = [t for t in report.einsums if t.lanes * 2 <= t.pes]
-    if partly:
-        named = [f"{t.einsum} {number(t.lanes)} of {number(t.pes)}" for t in partly]
-        yield textwrap.fill(f"processing elements in use, where half or fewer: {', '.join(named)}", WIDTH)
+    yield from _idle(report)
     if report.notes:
         yield "\n".join(textwrap.fill(f"note: {note}", WIDTH, subsequent_indent="  ") for note in report.notes)
+
+
+def _idle(report: Report) -> Iterator[str]:
+    """Which Einsums leave half of their array idle or more."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for time in report.einsums:
+        if time.lanes * 2 <= time.pes:
+            groups.setdefault((time.lanes, time.pes), []).append(time.einsum)
+    if groups:
+        used = [f"{number(lanes)} of {number(pes)} by {', '.join(names)}" for (lanes, pes), names in groups.items()]
+        text = f"few processing elements in use, for tiles divide the sizes of ranks: {'; '.join(used)}"
+        yield textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
 def _columns(lines: list[tuple[str, str, str]]) -> str:

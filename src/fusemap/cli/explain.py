@@ -12,7 +12,7 @@ from fusemap.cli.evaluate import heading
 from fusemap.cli.explain_overview import OVERVIEWS
 from fusemap.cli.explain_text import Sources, derivation_lines, measured, nest_text
 from fusemap.cli.output import emit_json
-from fusemap.cli.quantities import area, binary, joules, percent
+from fusemap.cli.quantities import area, binary, joules, part_of, percent
 from fusemap.diagnostics import InputError, input_error
 from fusemap.sim.explain import METRICS, Explanation, Part, document, explain
 from fusemap.sim.explain_select import Selection, select
@@ -95,7 +95,7 @@ def _details(explanation: Explanation, selected: Mapping[str, tuple[Part, ...]])
 
 def _title(part: Part, metric: str, whole: float) -> str:
     """A part's name and value, and its share where parts add up to the metric."""
-    value, share = part.term.value, percent(part.term.value / whole if whole else 0.0)
+    value, share = part.term.value, part_of(part.term.value, whole)
     if metric == "energy":
         return f"{part.term.name}: {joules(value)}, {share} of all energy"
     if metric == "traffic":

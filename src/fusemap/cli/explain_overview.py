@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 from fusemap.cli.explain_text import WIDTH, Sources, exact, formula, quantity
 from fusemap.cli.output import table
-from fusemap.cli.quantities import area, binary, joules, number, percent, ratio, si
+from fusemap.cli.quantities import area, binary, joules, number, part_of, percent, ratio, si
 from fusemap.sim.explain import Explanation, Part
 from fusemap.sim.report import PhaseTime
-from fusemap.sim.terms import Term
+from fusemap.sim.terms import Number, Term
 
 ROWS_SHOWN = 3
 
@@ -22,22 +22,49 @@ def latency(explanation: Explanation) -> str:
     report = explanation.evaluation.report
     sources = Sources()
     term = explanation.derivation("latency").terms[0]
-    phases = f" = {formula(term, sources)}" if len(term.parts) > 1 else ""
-    blocks = [f"latency {si(report.latency_s, 's')}{phases}"]
-    blocks += ["\n".join(_phase(phase, sources)) for phase in term.parts]
-    blocks.append(_einsum_cycles(explanation, sources))
-    blocks.append("\n".join(_changes(explanation)))
-    return "\n\n".join([*blocks, str(sources)])
+    head = [f"latency {si(report.latency_s, 's')} = sum over phases of max(compute, memory)"]
+    compute, memory = term.parts[0].parts
+    head.append(f"  compute = cycles / {quantity(compute.parts[1])}{sources.mark(compute.parts[1].source)}")
+    if memory.parts:
+        head.append(f"  memory = traffic / {quantity(memory.parts[1])}{sources.mark(memory.parts[1].source)}")
+    blocks = ["\n".join(head), _phases(term), _stages(term), _einsum_cycles(explanation, sources)]
+    return "\n\n".join([*blocks, "\n".join(_changes(explanation)), str(sources)])
 
 
-def _phase(phase: Term, sources: Sources) -> Iterator[str]:
-    compute, memory = phase.parts
-    yield f"{phase.name}: {si(phase.value, 's')} = {formula(phase, sources)}"
-    yield f"  {quantity(memory)} = {formula(memory, sources)}"
-    yield f"  {quantity(compute)} = {formula(compute, sources)}"
-    stages = compute.parts[0].parts
-    rows = [[number(stage.value), stage.name.removeprefix("stage "), formula(stage, sources)] for stage in stages]
-    yield textwrap.indent(table(rows, ["cycles", "stage", "the longest counts"], "rll", width=WIDTH - 4), "    ")
+def _phases(latency: Term) -> str:
+    rows = []
+    for phase in latency.parts:
+        compute, memory = phase.parts
+        traffic = binary(memory.parts[0].value) if memory.parts else "-"
+        compared = ratio(memory.value / compute.value) if compute.value else "-"
+        times = [si(term.value, "s") for term in (phase, compute, memory)]
+        cycles = number(compute.parts[0].value)
+        rows.append([phase.name.removeprefix("phase "), *times, compared, cycles, traffic])
+    headers = ["phase", "latency", "compute", "memory", "memory/compute", "cycles", "traffic"]
+    return table(rows, headers, "lrrrrrr", width=WIDTH)
+
+
+def _stages(latency: Term) -> str:
+    """Cycles of every stage: the longest of its arrays, plus stalls."""
+    stages = [(phase.name, stage) for phase in latency.parts for stage in phase.parts[0].parts[0].parts]
+    split = [(name, stage, *_arrays(stage)) for name, stage in stages]
+    arrays = list(dict.fromkeys(array for _, _, busy, _ in split for array in busy))
+    rows = []
+    for name, stage, busy, stalled in split:
+        own, phase = stage.name.removeprefix("stage "), name.removeprefix("phase ")
+        label = own if own == phase or len(latency.parts) == 1 else f"{phase}: {own}"
+        cells = [number(busy[array]) if array in busy else "-" for array in arrays]
+        rows.append([label, number(stage.value), *cells, number(stalled)])
+    headers = ["stage", "cycles = longest of", *arrays, "+ stall"]
+    found = table(rows, headers, "l" + "r" * (len(headers) - 1), width=WIDTH)
+    why = dict.fromkeys(part.name for _, stage in stages if stage.operation == "sum" for part in stage.parts[1:])
+    return "\n".join([found, *(f"  {line}" for text in why for line in textwrap.wrap(text, WIDTH - 2))])
+
+
+def _arrays(stage: Term) -> tuple[dict[str, Number], Number]:
+    """Busy cycles per array of a stage, and the cycles it stalls."""
+    arrays, stalls = (stage, ()) if stage.operation == "max" else (stage.parts[0], stage.parts[1:])
+    return {array.name: array.value for array in arrays.parts}, sum(stall.value for stall in stalls)
 
 
 def _einsum_cycles(explanation: Explanation, sources: Sources) -> str:
@@ -52,29 +79,26 @@ def _einsum_cycles(explanation: Explanation, sources: Sources) -> str:
 
 
 def _changes(explanation: Explanation) -> Iterator[str]:
-    """What improving each resource can gain, and how far compute and memory are apart."""
+    """What improving each resource can gain, and how far compute and memory of the longest phase are apart."""
     report = explanation.evaluation.report
     yield "what would change it:"
     rows = []
     for relief in explanation.reliefs:
-        gain = report.latency_s / relief.latency_s if relief.latency_s else 0.0
-        change = "no change" if relief.latency_s == report.latency_s else f"{gain:.2f}x faster"
+        change = f"{report.latency_s / relief.latency_s:.2f}x faster" if relief.latency_s else "nothing else takes time"
+        change = "no change" if relief.latency_s == report.latency_s else change
         rows.append([f"  if {relief.resource} took no time", si(relief.latency_s, "s"), change])
     width = [max(len(row[i]) for row in rows) for i in (0, 1)]
     yield from (f"{a.ljust(width[0])}  {b.rjust(width[1])}  {c}" for a, b, c in rows)
-    for phase in report.phases:
-        yield from textwrap.wrap(_balance(phase), WIDTH, initial_indent="  ", subsequent_indent="    ")
+    longest = max(report.phases, key=lambda phase: phase.latency_s)
+    if longest.memory_s and longest.compute_s:
+        yield f"  {_balance(longest)}"
 
 
 def _balance(phase: PhaseTime) -> str:
-    if not phase.memory_s or not phase.compute_s:
-        return f"phase {phase.name} {'only computes' if phase.compute_s else 'only moves data'}"
     compared = phase.memory_s / phase.compute_s
     if compared <= 1:
-        rest = f"compute would have to be {ratio(1 / compared)} faster before {phase.memory} limits"
-    else:
-        rest = f"{phase.memory} would have to be {ratio(compared)} faster before compute limits"
-    return f"phase {phase.name}: memory takes {ratio(compared)} as long as compute; {rest}"
+        return f"before {phase.memory} limits phase {phase.name}, compute would have to be {ratio(1 / compared)} faster"
+    return f"before compute limits phase {phase.name}, {phase.memory} would have to be {ratio(compared)} faster"
 
 
 def energy(explanation: Explanation) -> str:
@@ -85,13 +109,13 @@ def energy(explanation: Explanation) -> str:
     rows = []
     for component, own in _groups(parts, lambda part: part.component):
         energy_pj = sum(part.term.value for part in own)
-        rows.append([component, joules(energy_pj), percent(energy_pj / whole.value), ""])
+        rows.append([component, joules(energy_pj), part_of(energy_pj, whole.value), ""])
         for part in own[:ROWS_SHOWN]:
             rows.append(
                 [
                     f"  {_short(part)}",
                     joules(part.term.value),
-                    percent(part.term.value / whole.value),
+                    part_of(part.term.value, whole.value),
                     formula(part.term, sources),
                 ]
             )
@@ -104,7 +128,7 @@ def _rest(parts: list[Part], whole: float) -> list[list[str]]:
     if not parts:
         return []
     energy_pj = sum(part.term.value for part in parts)
-    return [[f"  {len(parts)} more", joules(energy_pj), percent(energy_pj / whole), ""]]
+    return [[f"  {len(parts)} more", joules(energy_pj), part_of(energy_pj, whole), ""]]
 
 
 def _short(part: Part) -> str:
@@ -122,7 +146,7 @@ def traffic(explanation: Explanation) -> str:
         [
             part.term.name,
             binary(part.term.value),
-            percent(part.term.value / whole.value),
+            part_of(part.term.value, whole.value),
             formula(part.term.parts[0], sources),
         ]
         for part in parts
@@ -137,7 +161,7 @@ def area_overview(explanation: Explanation) -> str:
     sources = Sources()
     parts = sorted(explanation.derivation("area").parts, key=lambda part: -part.term.value)
     rows = [
-        [part.term.name, area(part.term.value), percent(part.term.value / whole.value), formula(part.term, sources)]
+        [part.term.name, area(part.term.value), part_of(part.term.value, whole.value), formula(part.term, sources)]
         for part in parts
     ]
     head = f"area {area(whole.value)} = {exact(whole.value)} um^2"

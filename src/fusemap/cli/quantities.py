@@ -25,15 +25,17 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 def si(value: float, unit: str) -> str:
     """The value with a prefix that leaves one to three digits before the point.
 
-    Seconds go without kilo.
+    Seconds go without kilo; what is beyond all prefixes has an exponent.
 
-    >>> si(0.02970036, "s"), si(999.96e-6, "J"), si(0, "s"), si(1392.96, "s")
-    ('29.70 ms', '1.000 mJ', '0 s', '1,393 s')
+    >>> si(0.02970036, "s"), si(999.96e-6, "J"), si(0, "s"), si(1392.96, "s"), si(2e9, "s")
+    ('29.70 ms', '1.000 mJ', '0 s', '1,393 s', '2.000e+09 s')
     """
     if value == 0:
         return f"0 {unit}"
     digits = float(f"{value:.3e}")  # rounded first: 999.96 is 1.000 k
     largest = 0 if unit == "s" else max(_SI)
+    if digits >= 1000 * 10.0 ** (largest + 3):
+        return f"{value:.3e} {unit}"
     power = min(max(3 * math.floor(math.log10(abs(digits)) / 3), min(_SI)), largest)
     return f"{_four(digits / 10**power)} {_SI[power]}{unit}"
 
@@ -90,6 +92,15 @@ def percent(share: float) -> str:
     ('96.5 %', '100.0 %', '<0.1 %', '0.0 %')
     """
     return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def part_of(part: float, whole: float) -> str:
+    """A part in per cent of the whole; of nothing, nothing.
+
+    >>> part_of(1, 4), part_of(0, 0)
+    ('25.0 %', '0.0 %')
+    """
+    return percent(part / whole if whole else 0.0)
 
 
 def ratio(value: float) -> str:

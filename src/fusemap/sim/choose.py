@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from fusemap.archspec.reader import LARGEST
 from fusemap.archspec.types import Machine, Rank, Workload
 from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, did_you_mean
 from fusemap.einsum_cascade import scope
@@ -84,17 +85,19 @@ def choose_dataflow(
             else:
                 legal.append((report.latency_s, report.energy_pj, candidate))
         if legal:
-            best = min(legal, key=lambda item: item[:2])[2]
-            others = [d.name for _, _, d in legal if d is not best]
-            return best, _reason(others, [d.name for d, _ in refusals if d in meant])
+            fastest, _, best = min(legal, key=lambda item: item[:2])
+            slower = [d.name for latency, _, d in legal if latency > fastest]
+            return best, _reason(slower, [d.name for d, _ in refusals if d in meant], alone=len(legal) == 1)
     raise _likeliest(refusals, meant)
 
 
-def _reason(slower: Sequence[str], illegal: Sequence[str]) -> str:
+def _reason(slower: Sequence[str], illegal: Sequence[str], *, alone: bool) -> str:
     """Why a dataflow was chosen, in a few words."""
-    parts = [f"faster than {', '.join(slower)}"] if slower else ["the only one that fits"]
+    parts = ["the only one that fits"] if alone else []
+    if not alone:
+        parts.append(f"faster than {', '.join(slower)}" if slower else "no other is faster")
     if illegal:
-        parts.append(f"{', '.join(illegal)} {'do' if len(illegal) > 1 else 'does'} not run here")
+        parts.append(f"{', '.join(illegal)} {'do' if len(illegal) > 1 else 'does'} not fit")
     return "; ".join(parts)
 
 
@@ -154,13 +157,12 @@ def _check_names(cascade: Cascade, workload: Workload, dataflows: Sequence[Dataf
     """InputError for sizes that nothing uses."""
     tiles = [tile for dataflow in dataflows for tile in dataflow.model.tiles]
     valid = [*map(str, scope.known_shapes(cascade)), *tiles, *workload.sizes]
-    wrong = [
-        Diagnostic(
-            message=f"no rank or tile is named {name}, but a size is given for it",
-            hint=did_you_mean(name, valid, noun="names"),
-        )
-        for name in sizes
-        if name not in valid
-    ]
+    wrong = []
+    for name, size in sizes.items():
+        if name not in valid:
+            hint = did_you_mean(name, valid, noun="names")
+            wrong.append(Diagnostic(message=f"no rank or tile is named {name}, but a size is given for it", hint=hint))
+        elif not 1 <= size <= LARGEST:
+            wrong.append(Diagnostic(message=f"size {name} = {size} is not a whole number from 1 to 2^40"))
     if wrong:
         raise InputError(tuple(wrong))

@@ -6,6 +6,7 @@ from collections.abc import Mapping as AbstractMapping
 
 from fusemap.archspec.area import area_um2
 from fusemap.archspec.types import Machine, Workload
+from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.bind import map_cascade
 from fusemap.mappers.dataflow import Dataflow
@@ -50,6 +51,8 @@ def plan(
     problem, mapping = map_cascade(
         cascade, workload, machine, dataflow, cost=operand_costs, overrides=dict(accounting.names), sizes=sizes
     )
+    if not problem.spaces:
+        raise input_error(f"cascade {cascade.name} computes nothing: all it has are tensors under new indices")
     require_legal(problem, mapping, machine, in_place=dataflow.model.in_place)
     return problem, mapping
 

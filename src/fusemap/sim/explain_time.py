@@ -103,7 +103,7 @@ def _stage(stage: Stage, cycles: Mapping[str, Term]) -> Term:
     stalls = []
     for stall in stage.stalls:
         waiting = given("times", stall.factor)
-        stalls.append(product("stall", waiting, cycles[stall.einsum], unit="cycles"))
+        stalls.append(product(f"stall: {stall.why}", waiting, cycles[stall.einsum], unit="cycles"))
     return total(f"stage {stage.name}", [largest("busiest array", arrays, "cycles"), *stalls], "cycles")
 
 
