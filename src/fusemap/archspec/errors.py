@@ -191,11 +191,8 @@ def _valid_keys(model: type[BaseModel], path: Path) -> list[str]:
     return sorted(set(keys))
 
 
-def _step(model: type[BaseModel], part: str | int) -> list[Any]:
-    """The models that may stand under a key of a model, through lists, dicts, unions and Annotated.
-
-    A container's own key or index is consumed by keeping the container's wrapper (`_Inside`) until then.
-    """
+def _step(model: type[BaseModel] | _Inside, part: str | int) -> list[Any]:
+    """The models (or containers of them) that may stand under a key or index."""
     if isinstance(model, _Inside):
         return _models(model.item)
     for name, field in model.model_fields.items():
@@ -213,6 +210,7 @@ class _Inside:
 
 
 def _models(annotation: Any) -> list[Any]:
+    """The models of a field's type, through unions and Annotated; a list or dict of them is an `_Inside`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _models(arguments[0])
