@@ -72,14 +72,14 @@ def report(found: Reproduction, figures: Sequence[FigureData] = ()) -> str:
     """The study for people: claims, configurations, reasons, agreement; or the claims and the figures' numbers."""
     model = found.study.model
     labels = {c: m.label for c, m in model.configurations.items()}
-    blocks = [_wrapped(_heading(found)), _table(claims_table(found)), _wrapped(_footnote(found))]
+    blocks = [wrapped(_heading(found)), as_table(claims_table(found)), wrapped(_footnote(found))]
     if figures:
-        blocks += [f"Figure {f.name}: {f.shows}\n\n{_table(figure_table(f, labels))}" for f in figures]
+        blocks += [f"Figure {f.name}: {f.shows}\n\n{as_table(figure_table(f, labels))}" for f in figures]
     else:
-        blocks += [_table(configurations_table(found))]
-        blocks += [_table(lengths_table(found, q, model.models[0])) for q in ("latency_s", "energy_pj")]
-        blocks += ["Why", *(_wrapped([step_sentences(s, labels)]) for s in found.steps)]
-    blocks += ["Agreement\n" + _wrapped(agreement_sentences(found))]
+        blocks += [f"{_means(found)}\n\n{as_table(configurations_table(found))}"]
+        blocks += [as_table(lengths_table(found, q, model.models[0])) for q in ("latency_s", "energy_pj")]
+        blocks += ["Why", *(wrapped([step_sentences(s, labels)]) for s in found.steps)]
+    blocks += ["Agreement\n" + wrapped(agreement_sentences(found))]
     return "\n\n".join(blocks)
 
 
@@ -88,10 +88,10 @@ def _heading(found: Reproduction) -> Iterable[str]:
     yield model.description
     yield f"source: {model.source}"
     other = {
-        "published": "as the study charged, its slips included; --accounting principled corrects them",
+        "published": "as the study charged, slips included; --accounting principled corrects them",
         "principled": "every known slip corrected; --accounting published charges as the study did",
     }
-    yield f"accounting: {found.accounting} ({other[found.accounting]}; fusemap audit {found.study.name} sizes each slip)"
+    yield f"accounting: {found.accounting} ({other[found.accounting]}; fusemap audit sizes each slip)"
 
 
 def _footnote(found: Reproduction) -> Iterable[str]:
@@ -101,12 +101,23 @@ def _footnote(found: Reproduction) -> Iterable[str]:
         yield f"{name}: {what_if.title}. {what_if.what}"
 
 
-def _table(found: Table) -> str:
-    return table(found.rows, found.headers, found.align, WIDTH)
+def _means(found: Reproduction) -> str:
+    model = found.study.model
+    count, first = len(model.models) * len(model.lengths), next(iter(model.configurations.values())).label
+    return f"Means over {count} workloads; speed-up and energy are against {first}."
 
 
-def _wrapped(paragraphs: Iterable[str]) -> str:
-    return "\n".join(textwrap.fill(p, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for p in paragraphs)
+def as_table(found: Table) -> str:
+    """A table as text; a number stays with its percent sign where a cell wraps."""
+    rows = [[cell.replace(" %", "\0%") for cell in row] for row in found.rows]
+    return table(rows, found.headers, found.align, WIDTH).replace("\0%", " %")
+
+
+def wrapped(paragraphs: Iterable[str]) -> str:
+    """Each paragraph filled to the width; a number stays with its percent sign."""
+    bound = (p.replace(" %", "\0%") for p in paragraphs)
+    lines = (textwrap.fill(p, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for p in bound)
+    return "\n".join(lines).replace("\0%", " %")
 
 
 def write(
@@ -128,4 +139,4 @@ def write(
         names.append(picture.name)
         save(draw_picture(picture), directory, picture.name, note=picture.fingerprint)
     if not quiet:
-        click.echo(f"\n{_wrapped([f'drawn in {directory}, each as PNG and PDF: {listed(names)}'])}")
+        click.echo(f"\n{wrapped([f'drawn in {directory}, each as PNG and PDF: {listed(names)}'])}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fusemap.sim.accounting import PRINCIPLED, Accounting
+from fusemap.sim.report import Report
 from fusemap.validation.accounting import with_slips
+from fusemap.validation.reasons import lanes_in_use
 from fusemap.validation.reproduce import Bench, Claim, StudyRow, accountings, claims
-from fusemap.validation.study import SlipModel, WhatIfModel
+from fusemap.validation.study import SlipModel, Study, WhatIfModel
 
 QUANTITIES = ("traffic_bytes", "latency_s", "energy_pj")
 
@@ -26,24 +29,33 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A slip switched off, or a what-if switched on: what it changes where it shows, and the claims then."""
+    """A slip switched off, or a what-if switched on: what it changes where it shows, and the claims then.
+
+    `base` are the claims that `claims` are to be held against.
+    """
 
     name: str
     title: str
     what: str
     sizes: tuple[Size, ...]
+    base: tuple[Claim, ...]
     claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The claims as published and with every slip corrected; each slip alone, then one after another."""
+    """The claims as published and with every slip corrected; each slip alone, then one after another.
 
+    `elements_in_use`: array -> configuration -> share of its processing elements in use while it works.
+    """
+
+    study: Study
     published: tuple[Claim, ...]
     principled: tuple[Claim, ...]
     slips: tuple[Finding, ...]
     cumulative: tuple[Finding, ...]
     what_if: tuple[Finding, ...]
+    elements_in_use: Mapping[str, Mapping[str, float]]
 
 
 def audit(bench: Bench) -> Audit:
@@ -61,12 +73,15 @@ def audit(bench: Bench) -> Audit:
         after = _without(bench, done)
         cumulative.append(_finding(bench, name, slip, after, before))
         before = after
+    rows = bench.rows(base)
     return Audit(
-        published=claims(study, bench.rows(base)),
+        study=study,
+        published=claims(study, rows),
         principled=claims(study, bench.rows(accountings(study, "principled"))),
         slips=tuple(alone),
         cumulative=tuple(cumulative),
-        what_if=tuple(_what_if(bench, n, s, base) for n, s in study.model.what_if.items()),
+        what_if=tuple(_what_if(bench, n, s) for n, s in study.model.what_if.items()),
+        elements_in_use=_elements_in_use(study, rows),
     )
 
 
@@ -77,23 +92,36 @@ def _without(bench: Bench, names: set[str]) -> dict[str, Accounting]:
     return {c: with_slips(PRINCIPLED, slips, p.dataflow, name="published") for c, p in parts.items()}
 
 
-def _what_if(bench: Bench, name: str, slip: WhatIfModel, base: Mapping[str, Accounting]) -> Finding:
+def _elements_in_use(study: Study, rows: tuple[StudyRow, ...]) -> dict[str, dict[str, float]]:
+    """Mean share of each array's elements in use while it works, per array and configuration."""
+    reports: dict[str, list[Report]] = {}
+    for row in rows:
+        reports.setdefault(row.configuration, []).append(row.report)
+    return {
+        array: {c: statistics.fmean(lanes_in_use(r, array) for r in found) for c, found in reports.items()}
+        for array in study.model.utilization.values()
+    }
+
+
+def _what_if(bench: Bench, name: str, slip: WhatIfModel) -> Finding:
+    """The what-if against the published accounting without the slips that it excludes."""
     before = _without(bench, set(slip.without))
     parts = bench.study.model.configurations
     after = {c: with_slips(before[c], {name: slip}, p.dataflow, name="published") for c, p in parts.items()}
-    return _finding(bench, name, slip, after, base)
+    return _finding(bench, name, slip, after, before)
 
 
 def _finding(
     bench: Bench, name: str, slip: SlipModel, switched: Mapping[str, Accounting], base: Mapping[str, Accounting]
 ) -> Finding:
     """Sizes are (switched / base - 1) per configuration and quantity."""
-    rows = bench.rows(switched)
+    rows, before = bench.rows(switched), bench.rows(base)
     return Finding(
         name=name,
         title=slip.title,
         what=slip.what,
-        sizes=_sizes(rows, bench.rows(base)),
+        sizes=_sizes(rows, before),
+        base=claims(bench.study, before),
         claims=claims(bench.study, rows),
     )
 

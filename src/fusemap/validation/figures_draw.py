@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ STYLES: tuple[tuple[str, str], ...] = (
     ("#D55E00", "++++"),
 )
 EDGE: Mapping[str, Any] = {"edgecolor": "black", "linewidth": 0.4}
-RC: Mapping[str, Any] = {
+_RC: Any = {
     "font.size": 7.5,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
@@ -59,13 +60,18 @@ PUBLISHED: Mapping[str, Any] = {
 }
 
 
+def style() -> AbstractContextManager[None]:
+    """The settings of matplotlib under which figures are made and saved; what was set before returns."""
+    return matplotlib.rc_context(_RC)
+
+
 def draw(data: FigureData, labels: Mapping[str, str]) -> Figure:
     """The figure: grouped bars per model, or stacked parts per configuration; published values as dots.
 
     `labels` gives the configurations' names, in the order of the bars.
     """
     shown = [c for c in labels if any(p.configuration == c for p in data.points)]
-    with matplotlib.rc_context(dict(RC)):
+    with style():
         if any(p.part for p in data.points):
             return _stacks(data, shown, labels)
         return _groups(data, shown, labels)
@@ -123,7 +129,7 @@ def _panels(data: FigureData, titles: Sequence[str]) -> tuple[Figure, list[Axes]
     figure = Figure(figsize=(WIDTH_IN, height))
     axes = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(
-        left=0.5 / WIDTH_IN,
+        left=0.56 / WIDTH_IN,
         right=1 - 0.06 / WIDTH_IN,
         bottom=0.42 / height,
         top=1 - 0.42 / height,
@@ -136,7 +142,7 @@ def _panels(data: FigureData, titles: Sequence[str]) -> tuple[Figure, list[Axes]
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, pad=3)
     figure.text(0.5, 0.08 / height, "sequence length (tokens)", ha="center", size=8)
-    figure.text(0.06 / WIDTH_IN, 0.5, data.axis, va="center", rotation=90, size=8)
+    figure.text(0.04 / WIDTH_IN, 0.5, data.axis, va="center", rotation=90, size=8)
     top = max((max(p.computed, p.published or 0.0) for p in data.points if not p.part), default=1.0)
     panels[0].set_ylim(0, top * 1.06)
     return figure, panels
@@ -185,7 +191,7 @@ def _legend(figure: Figure, data: FigureData, handles: Sequence[Patch]) -> None:
 def save(figure: Figure, directory: Path, name: str, *, note: str = "") -> tuple[Path, Path]:
     """Write NAME.png (200 dots per inch, `note` in its metadata) and NAME.pdf; equal figures give equal bytes."""
     png, pdf = directory / f"{name}.png", directory / f"{name}.pdf"
-    with matplotlib.rc_context(dict(RC)):
+    with style():
         figure.savefig(png, dpi=200, metadata={"Software": None, **({"Description": note} if note else {})})
         figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
     return png, pdf

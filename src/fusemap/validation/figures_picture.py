@@ -77,7 +77,7 @@ def picture_data(bench: Bench, found: Reproduction) -> PictureData | None:
     return PictureData(
         name=model.file,
         lengths=tuple(sorted({n for _, _, n in reports})),
-        sensitivity=bench.study.model.sensitivity or "",
+        sensitivity=model.sensitivity,
         panels=tuple(
             Panel(
                 name=label,

@@ -87,8 +87,8 @@ def _waits(reports: Mapping[tuple[str, int], Report]) -> tuple[Wait, ...]:
 def _changes(bench: Bench, previous: str, configuration: str, pairs: Sequence[Pair]) -> tuple[str, ...]:
     return (
         *_program(pairs, same_machine=_hardware(bench, previous) == _hardware(bench, configuration)),
-        *_work(pairs),
         *_overlap(pairs, bench.dataflow(previous), bench.dataflow(configuration)),
+        *_work(pairs),
         *_traffic(pairs),
         *_energy(pairs),
     )
@@ -170,13 +170,13 @@ def _work(pairs: Sequence[Pair]) -> Iterable[str]:
         ratio = statistics.fmean(ratios) if ratios else 1.0
         if abs(ratio - 1) >= 0.02:
             text = f"{array} works {ratio:.3g}x as long, on " + listed(_largest(pairs, array))
-            old, new = (statistics.fmean(_lanes(pair[i], array) for pair in pairs) for i in (0, 1))
+            old, new = (statistics.fmean(lanes_in_use(pair[i], array) for pair in pairs) for i in (0, 1))
             lanes = f", with {percent(new)} of its processing elements instead of {percent(old)}"
             yield text + (lanes if abs(new - old) >= 0.02 else "")
 
 
 def _overlap(pairs: Sequence[Pair], before: Dataflow, after: Dataflow) -> Iterable[str]:
-    """Fewer phases, Einsums in another stage, waits that grow or fall by 5 points or more, why it stalls."""
+    """Fewer phases, Einsums in another stage, and what the time is bound by."""
     phases = [len(dataflow.model.binding) for dataflow in (before, after)]
     if phases[0] != phases[1]:
         yield f"{phases[0]} phases one after another become {phases[1]}"
@@ -185,13 +185,21 @@ def _overlap(pairs: Sequence[Pair], before: Dataflow, after: Dataflow) -> Iterab
         for einsum, stage in new_stages.items():
             if old_stages[einsum] != stage:
                 yield f"{einsum} runs in stage {stage} instead of {old_stages[einsum]}"
+    yield from _bounds(pairs)
+
+
+def _bounds(pairs: Sequence[Pair]) -> Iterable[str]:
+    """The resources whose share of the time that they bound changes by 5 points or more, and why it stalls."""
     why = {text for _, a in pairs for p in a.phases for s in p.stages for text in s.stalls}
     old, new = average(waits, [b for b, _ in pairs]), average(waits, [a for _, a in pairs])
+    texts = []
     for name in dict.fromkeys([*old, *new]):
         was, now = old.get(name, 0.0), new.get(name, 0.0)
         if abs(now - was) >= 0.05:
             reason = f" ({'; '.join(sorted(why))})" if name == STALL and now > was and why else ""
-            yield f"time bound by {name} {percent(was)} -> {percent(now)}{reason}"
+            texts.append(f"{name} {percent(was)} -> {percent(now)}{reason}")
+    if texts:
+        yield "time bound by " + ", ".join(texts)
 
 
 def _stages(dataflow: Dataflow) -> dict[str, str]:
@@ -249,7 +257,7 @@ def _cycles(report: Report, array: str) -> int:
     return sum(t.cycles for t in report.einsums if t.array == array)
 
 
-def _lanes(report: Report, array: str) -> float:
+def lanes_in_use(report: Report, array: str) -> float:
     """The share of an array's processing elements that its Einsums use while it works."""
     used = sum(t.cycles * t.lanes / t.pes for t in report.einsums if t.array == array)
     return used / (_cycles(report, array) or 1)

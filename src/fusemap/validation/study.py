@@ -134,12 +134,13 @@ class PictureModel(SpecModel):
     """The study in one picture: configurations with their names in it, the first one the baseline.
 
     `energy` groups components by name, the first match counts and `other` takes the rest; `resources` names
-    what the configurations wait for.
+    what the configurations wait for; `sensitivity` is the name of the study's sensitivity in it.
     """
 
     file: str
     configurations: dict[str, str]
     energy: dict[str, list[str]]
+    sensitivity: str
     resources: dict[str, str]
 
 

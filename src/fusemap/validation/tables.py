@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fusemap.validation.figures import FigureData, short_length
+from fusemap.validation.figures import FigureData, Point, short_length
 from fusemap.validation.published import Comparison
 from fusemap.validation.reasons import Step, Wait, listed, percent
 from fusemap.validation.reproduce import StudyRow
@@ -53,12 +53,13 @@ def configurations_table(found: Reproduction) -> Table:
         own = [r for r in found.rows if r.configuration == step.configuration]
         in_use = dict(step.utilization)
         used = [percent(in_use.get(found.study.model.utilization[name], 0.0)) for name in arrays]
-        rows.append((labels[step.configuration], *_relative(found, own), *used, bound_by(step.waits)))
+        rows.append(
+            (labels[step.configuration], *_relative(found, own), *used, bound_by(step.waits, least=0.05, lengths=False))
+        )
         other = [r for r in found.sensitive_rows if r.configuration == step.configuration]
         if other:
             rows.append((f"  {found.study.model.sensitivity}", *_relative(found, other), *[""] * len(arrays), ""))
-    base = labels[found.steps[0].configuration] if found.steps else ""
-    headers = ("configuration", f"speed-up over {base}", "energy", *arrays, "bound by (share of time)")
+    headers = ("configuration", "speed-up", "energy", *arrays, "bound by (share of the time)")
     return Table(headers=headers, align="lrr" + "r" * len(arrays) + "l", rows=tuple(rows))
 
 
@@ -73,10 +74,10 @@ def _relative(found: Reproduction, rows: Sequence[StudyRow]) -> tuple[str, str]:
     return (number(speed_up), number(statistics.fmean(r.energy_pj / b.energy_pj for b, r in pairs)))
 
 
-def bound_by(waits: Iterable[Wait]) -> str:
-    """What bounds the latency, with shares, largest first, and the lengths where that is not all of them."""
-    found = [w for w in waits if w.share >= 0.005]
-    several = sum(bool(w.lengths) for w in found) > 1
+def bound_by(waits: Iterable[Wait], *, least: float = 0.005, lengths: bool = True) -> str:
+    """What bounds the latency for `least` of it or more, and at which lengths above all where they differ."""
+    found = [w for w in waits if w.share >= least]
+    several = lengths and sum(bool(w.lengths) for w in found) > 1
     texts = []
     for wait in found:
         where = f" ({', '.join(map(short_length, wait.lengths))})" if several and wait.lengths else ""
@@ -97,18 +98,29 @@ def lengths_table(found: Reproduction, quantity: str, model: str) -> Table:
 
 
 def figure_table(data: FigureData, labels: dict[str, str]) -> Table:
-    """A figure's numbers, computed, with the largest difference to the published ones in the last column."""
-    columns = list(dict.fromkeys((p.configuration, p.part) for p in data.points))
-    keys = list(dict.fromkeys((p.model, p.seq_len) for p in data.points))
-    points = {(p.model, p.seq_len, p.configuration, p.part): p for p in data.points}
-    rows = []
-    for key in keys:
-        own = [points.get((*key, *column)) for column in columns]
-        errors = [abs(p.computed / p.published - 1) for p in own if p is not None and p.published]
-        cells = [number(p.computed) if p is not None else "-" for p in own]
-        rows.append((key[0], short_length(key[1]), *cells, f"{max(errors):.1e}" if errors else "-"))
-    headers = ("model", "length", *(f"{labels[c]} {part}".strip() for c, part in columns), "difference")
-    return Table(headers=headers, align="ll" + "r" * (len(columns) + 1), rows=tuple(rows))
+    """A figure's numbers, computed; the last column is the largest difference to the published ones of the row.
+
+    Bars: a row per model and length, a column per configuration. Parts: a row per configuration and part,
+    a column per length.
+    """
+    split = any(p.part for p in data.points)
+    rows: dict[tuple[str, str], dict[str, Point]] = {}
+    for p in sorted(data.points, key=lambda p: p.seq_len) if split else data.points:
+        label, length = labels[p.configuration], short_length(p.seq_len)
+        row, column = ((label, p.part), length) if split else ((p.model, length), label)
+        rows.setdefault(row, {})[column] = p
+    order = list(labels.values())
+    keys = sorted(rows, key=lambda key: order.index(key[0])) if split else list(rows)
+    columns = list(dict.fromkeys(column for points in rows.values() for column in points))
+    headers = (*(("configuration", "part") if split else ("model", "length")), *columns, "difference")
+    cells = tuple((*key, *_figure_cells(rows[key], columns)) for key in keys)
+    return Table(headers=headers, align="ll" + "r" * (len(columns) + 1), rows=cells)
+
+
+def _figure_cells(points: Mapping[str, Point], columns: Sequence[str]) -> Iterable[str]:
+    yield from (number(points[c].computed) if c in points else "-" for c in columns)
+    errors = [abs(p.computed / p.published - 1) for p in points.values() if p.published]
+    yield f"{max(errors):.1e}" if errors else "-"
 
 
 def step_sentences(step: Step, labels: dict[str, str]) -> str:
@@ -118,8 +130,9 @@ def step_sentences(step: Step, labels: dict[str, str]) -> str:
     state = f"bound by {bound_by(step.waits)}; in use: {listed([f'{a} {u}' for a, u in use.items()])}."
     if step.previous is None:
         return f"{name}: {state}"
-    speed = f"{step.speed_up:.3g}x the speed and {step.energy_ratio:.3g}x the energy of {labels[step.previous]}"
-    changes = f" What changed: {'; '.join(step.changes)}." if step.changes else " Nothing else changed."
+    energy = f"{step.energy_ratio:.3g}x the energy" if abs(step.energy_ratio - 1) >= 5e-4 else "the energy"
+    speed = f"{step.speed_up:.3g}x the speed and {energy} of {labels[step.previous]}"
+    changes = f" What changed: {'; '.join(step.changes)}." if step.changes else ""
     return f"{name}: {speed}, {state}{changes}"
 
 
@@ -133,9 +146,8 @@ def agreement_sentences(found: Reproduction) -> list[str]:
         met = sum(c.agrees for c in members)
         largest = max(abs(c.relative_error) for c in members)
         reason = f" ({_where(members)}: {note})" if note else ""
-        sentences.append(
-            f"{met} of {len(members)} published values met within {tolerance:g}, largest difference {largest:.2g}{reason}"
-        )
+        met_text = f"{met} of {len(members)} published values met within {tolerance:g}"
+        sentences.append(f"{met_text}, largest difference {largest:.2g}{reason}")
     missing = sum(bool(p.configuration) for p in found.published) - len(found.comparisons)
     if missing:
         sentences.append(f"{missing} published values have no computed row to compare with")
@@ -151,7 +163,8 @@ def _where(members: Sequence[Comparison]) -> str:
 def _difference(comparison: Comparison) -> str:
     p = comparison.published
     place = f"{p.configuration} {p.model} {short_length(p.seq_len)} {p.quantity}" if p.configuration else p.quantity
-    return f"{place}: computed {comparison.computed:.6g}, published {p.value:.6g} ({100 * comparison.relative_error:+.2g} %)"
+    error = f"{100 * comparison.relative_error:+.2g} %"
+    return f"{place}: computed {comparison.computed:.6g}, published {p.value:.6g} ({error})"
 
 
 def number(value: float) -> str:
