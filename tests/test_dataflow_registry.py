@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
 
 import pytest
+from dataflow_cases import MACHINES, attention, dataflow, other_machine, pairs, with_buffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusemap.archspec import load_arch, load_workload, parse_arch, parse_workload
+from fusemap.archspec import load_arch, load_workload, parse_workload
 from fusemap.archspec import registry as archs
 from fusemap.archspec.types import Machine, Workload
 from fusemap.diagnostics import DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import library, scope
-from fusemap.mappers.dataflow import Dataflow, load_dataflow, names
+from fusemap.mappers.dataflow import load_dataflow, names
 from fusemap.mappers.legality import violations
 from fusemap.mappers.types import Fanout, Loop, Storage
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.sim.evaluate import evaluate, plan
 from fusemap.sim.report import Report
 
-MACHINES: Mapping[str, str] = {
-    "flat": "flat-cloud",
-    "unfused": "unfused-cloud",
-    "fusemax-cascade": "flat-cloud",
-    "fusemax-arch": "fusemax-cloud",
-    "fusemax-binding": "fusemax-cloud",
-}
 MODELS = archs.names("workload")
 LENGTHS = ["1K", "4K", "3000", "1000", "1009", "96", "2", "1", "1M", "500000", "1048575", "720720"]
 # What a refusal may say beside "does not fit": the machine lacks a unit, or the table an energy.
@@ -38,18 +30,6 @@ CLEAR = [
     r"fusemax-binding\.yaml:\d+:\d+: error: array_2d of [\w-]+ cannot compute max of Einsum LM\n.*\n.*\n  array_1d can",
     r'component "sram" \(.* bit\) has no energy for action "read" in components/45nm\.yaml',
 ]
-
-
-@cache
-def dataflow(name: str) -> Dataflow:
-    return load_dataflow(name)
-
-
-def pairs() -> Iterator[tuple[str, str]]:
-    """Every dataflow with each cascade that it says it is for."""
-    for name in names():
-        for cascade in load_dataflow(name).model.cascades:
-            yield name, cascade
 
 
 def test_every_dataflow_has_a_machine_here_and_names_cascades_that_exist() -> None:
@@ -101,37 +81,6 @@ def test_a_dataflow_runs_on_any_machine_or_is_clearly_refused(name: str, cascade
 
 
 # --- other machines --------------------------------------------------------------------------------
-
-
-@cache
-def other_machine(base: str, rows: int, columns: int, lanes: int, clock: str) -> Machine:
-    """A built-in machine with other arrays; its buffer's energy does not depend on its size."""
-    text = f"""\
-source: a test
-extends: {base}
-clock: {clock}
-memories:
-  global_buffer: {{component: any_buffer}}
-arrays:
-  array_2d: {{dims: {{rows: {rows}, columns: {columns}}}}}
-  array_1d: {{dims: {{lanes: {lanes}}}}}
-components:
-  any_buffer: {{energy: {{read: 100 pJ, write: 110 pJ}}, area: 1 um^2}}
-"""
-    return parse_arch(text, file="other.yaml")
-
-
-def with_buffer(machine: Machine, capacity_bytes: int) -> Machine:
-    memories = tuple(
-        replace(m, capacity_bytes=capacity_bytes) if m.name == "global_buffer" else m for m in machine.memories
-    )
-    return replace(machine, memories=memories)
-
-
-def attention(e: int, f: int, m: int, p: int, heads: int = 3, batch: int = 2) -> Workload:
-    """A workload whose key and value features, and key and query lengths, may differ."""
-    ranks = f"{{B: {batch}, H: {heads}, E: {e}, F: {f}, M: {m}, P: {p}}}"
-    return parse_workload(f"source: a test\nranks: {ranks}\nbatch: [B, H]\n", file="other.yaml")
 
 
 EXTENTS = [16, 32, 256, 512, 1, 100, 7]

@@ -1,0 +1,71 @@
+"""Machines and workloads for tests of dataflows: built-in machines with other arrays, buffers and prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+from fusemap.archspec import parse_arch, parse_workload
+from fusemap.archspec.types import Machine, Workload
+from fusemap.mappers.dataflow import Dataflow, load_dataflow, names
+
+MACHINES = {
+    "flat": "flat-cloud",
+    "unfused": "unfused-cloud",
+    "fusemax-cascade": "flat-cloud",
+    "fusemax-arch": "fusemax-cloud",
+    "fusemax-binding": "fusemax-cloud",
+}
+
+
+@cache
+def dataflow(name: str) -> Dataflow:
+    return load_dataflow(name)
+
+
+def pairs() -> Iterator[tuple[str, str]]:
+    """Every dataflow with each cascade that it says it is for."""
+    for name in names():
+        for cascade in load_dataflow(name).model.cascades:
+            yield name, cascade
+
+
+@cache
+def other_machine(
+    base: str,
+    rows: int = 256,
+    columns: int = 256,
+    lanes: int = 256,
+    clock: str = "940 MHz",
+    read_pj: float = 100,
+    write_pj: float = 110,
+) -> Machine:
+    """A built-in machine with other arrays and clock, and a buffer whose energy does not depend on its size."""
+    text = f"""\
+source: a test
+extends: {base}
+clock: {clock}
+memories:
+  global_buffer: {{component: any_buffer}}
+arrays:
+  array_2d: {{dims: {{rows: {rows}, columns: {columns}}}}}
+  array_1d: {{dims: {{lanes: {lanes}}}}}
+components:
+  any_buffer: {{energy: {{read: {read_pj} pJ, write: {write_pj} pJ}}, area: 1 um^2}}
+"""
+    return parse_arch(text, file="other.yaml")
+
+
+def with_buffer(machine: Machine, capacity_bytes: int) -> Machine:
+    """The machine with another capacity of its buffer."""
+    memories = tuple(
+        replace(m, capacity_bytes=capacity_bytes) if m.name == "global_buffer" else m for m in machine.memories
+    )
+    return replace(machine, memories=memories)
+
+
+def attention(e: int, f: int, m: int, p: int, heads: int = 3, batch: int = 2) -> Workload:
+    """A workload whose key and value features, and key and query lengths, may differ."""
+    ranks = f"{{B: {batch}, H: {heads}, E: {e}, F: {f}, M: {m}, P: {p}}}"
+    return parse_workload(f"source: a test\nranks: {ranks}\nbatch: [B, H]\n", file="other.yaml")
