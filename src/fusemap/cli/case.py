@@ -12,7 +12,7 @@ from fusemap import einsum_cascade
 from fusemap.archspec.archs import load_arch
 from fusemap.archspec.registry import names
 from fusemap.archspec.workloads import load_workload
-from fusemap.cli.run import parse_sizes
+from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.mappers.dataflow import load_dataflow
 from fusemap.sim.choose import Evaluation, evaluate_case

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import zipfile
 import zlib
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.cli.output import emit_json, table
+from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.counts import operation_counts
 from fusemap.einsum_cascade.interpreter import Tensor, execute
@@ -25,8 +25,6 @@ from fusemap.einsum_cascade.scope import input_names, output_variables, outputs,
 from fusemap.einsum_cascade.types import Cascade, TensorName
 
 MAX_VALUES_SHOWN = 64
-_SIZE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=([0-9]{1,18})([KMG]?)", re.ASCII)
-_UNITS: Mapping[str, int] = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -96,23 +94,6 @@ def random_inputs(cascade: Cascade, extents: Extents, seed: int) -> Arrays:
     """Standard normal inputs, drawn in the order in which the cascade declares them."""
     generator = np.random.default_rng(seed)
     return {name: generator.standard_normal(extents.tensors[name]) for name in input_names(cascade)}
-
-
-def parse_sizes(texts: Sequence[str]) -> dict[str, int]:
-    """The sizes in `NAME=N` texts; InputError for a malformed one or two that differ.
-
-    >>> parse_sizes(["M=4K", "P=512"])
-    {'M': 4096, 'P': 512}
-    """
-    sizes: dict[str, int] = {}
-    for text in texts:
-        match = _SIZE.fullmatch(text)
-        if match is None:
-            raise input_error(f"--size {text[:80]} is not NAME=N", hint="write for example --size M=4096 or M=4K")
-        size = int(match[2]) * _UNITS[match[3]]
-        if sizes.setdefault(match[1], size) != size:
-            raise input_error(f"--size gives {match[1]} twice: {sizes[match[1]]} and {size}")
-    return sizes
 
 
 def read_arrays(path: str) -> Arrays:
