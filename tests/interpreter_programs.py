@@ -28,9 +28,9 @@ def programs(draw: st.DrawFn, most: int = 4) -> Program:
     tensors = dict(INPUTS)
     lines: list[str] = []
     for n in range(draw(st.integers(1, most))):
-        lines += draw(st.sampled_from((_plain, _plain, _split, _running)))(draw, f"T{n}", tensors)
+        lines += draw(st.sampled_from((_plain, _plain, _split, _running, _coupled)))(draw, f"T{n}", tensors)
     heads = ["shape I = I1*I0", "input A[i,j], B[j,k], C[i], D[i,j,k]"]
-    heads += ["stop: t >= I"] if any("[t+1" in line for line in lines) else []
+    heads += ["stop: t >= I"] if any("[t" in line for line in lines) else []
     return Program("\n".join([*heads, *lines]), {**sizes, "I0": 2})
 
 
@@ -64,6 +64,19 @@ def _running(draw: st.DrawFn, name: str, tensors: dict[str, tuple[str, ...]]) ->
     last = f"{name}[{','.join(others)}]" if others else name
     start = draw(st.sampled_from(("0", "1", "-inf") if "max" in step else ("0", "1")))
     return [f"init: R{name}[0{ranks}] = {start}", f"R{name}[t+1{ranks}] = {step}{where}", f"{last} = R{name}[I{ranks}]"]
+
+
+def _coupled(draw: st.DrawFn, name: str, tensors: dict[str, tuple[str, ...]]) -> list[str]:
+    """Two tensors along t that need each other, near or far; many such are cycles and are refused."""
+    lines: list[str] = []
+    for mine, other in ((f"P{name}", f"Q{name}"), (f"Q{name}", f"P{name}")):
+        ahead, across = draw(st.integers(0, 2)), draw(st.integers(-1, 2))
+        lines += [f"init: {mine}[{n}] = {n + 1}" for n in range(ahead)]
+        own = f" - {mine}[t{ahead - 1:+d}]" if ahead and draw(st.booleans()) else ""
+        where = f" for 0 <= t{across:+d} < {draw(st.integers(1, 4))}"
+        lines.append(f"{mine}[t{ahead:+d}] = {other}[t{across:+d}] + C[t]{own}{where}")
+    tensors[name] = ()
+    return [*lines, f"{name} = sum[i] P{name}[i] * 2"]
 
 
 def _expression(

@@ -11,9 +11,11 @@ import pytest
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import interpreter
 from fusemap.einsum_cascade.interpreter import execute, run
-from fusemap.einsum_cascade.interpreter_cells import Value
+from fusemap.einsum_cascade.interpreter_cells import Cells, Value
 from fusemap.einsum_cascade.interpreter_contract import contract
-from fusemap.einsum_cascade.interpreter_schedule import Loop, schedule
+from fusemap.einsum_cascade.interpreter_schedule import Loop, Pool, einsums_of, schedule
+from fusemap.einsum_cascade.interpreter_sizes import Extents
+from fusemap.einsum_cascade.interpreter_values import Machine
 from fusemap.einsum_cascade.library import load
 from fusemap.einsum_cascade.operators import BUILTIN
 from fusemap.einsum_cascade.parser import parse
@@ -156,7 +158,7 @@ def test_coordinates_and_sizes_are_values() -> None:
 
 def test_only_the_recurrence_is_stepped() -> None:
     loops = {
-        name: [{e.name for e in s.body} for s in schedule(load(name)) if isinstance(s, Loop)]
+        name: [{e.name for e in einsums_of([loop])} for loop in schedule(load(name)) if isinstance(loop, Loop)]
         for name in ("attention-3pass", "attention-1pass", "variance-welford")
     }
     assert loops["attention-3pass"] == []
@@ -190,6 +192,63 @@ def test_a_prefix_may_read_what_earlier_steps_wrote() -> None:
     for a in A4:
         expected.append(sum(expected) * a)
     assert one(text, {"K": 4}, A=A4) == expected
+
+
+def test_a_sum_over_one_iterative_rank_is_whole_before_another_steps_on() -> None:
+    """S[j+1] sums X over all i: a loop over i would write parts of the sum."""
+    text = """
+        output S
+        stop: i >= N
+        stop: j >= N
+        init: S[0] = 1
+        init: X[0,j] = 1
+        X[i+1,j] = X[i,j] * S[j] + 1
+        S[j+1] = sum[i] X[i,j]
+        shape N
+    """
+    assert one(text, {"N": 3}) == recurrence(3)
+
+
+def recurrence(n: int) -> list[float]:
+    """The recurrence of the test above, by loops."""
+    sums = [1.0]
+    for _ in range(n):
+        column = [1.0]
+        for _ in range(n):
+            column.append(column[-1] * sums[-1] + 1)
+        sums.append(sum(column[:n]))
+    return sums
+
+
+def test_einsums_of_one_loop_may_lag_behind_each_other() -> None:
+    """X at step i needs Y of step i+1, which needs X of two steps before."""
+    text = """
+        input A[k]
+        output X
+        stop: k >= K
+        init: X[0] = 1
+        X[k+1] = Y[k+1] + A[k] for k+1 < K
+        Y[k] = X[k-1] * 2 for k > 0
+    """
+    expected: list[float | None] = [1]
+    for a in A4[:3]:
+        expected.append(expected[-1] * 2 + a)
+    assert one(text, {"K": 4}, A=A4) == [*expected, None]
+
+
+def test_a_recurrence_may_reach_back_by_a_variable() -> None:
+    text = """
+        input C[j]
+        output Y
+        stop: i >= I
+        init: Y[0] = 1
+        Y[i+1] = sum[j] Y[i-j] * C[j] for j <= i
+        shape I
+    """
+    expected = [1.0]
+    for i in range(5):
+        expected.append(sum(expected[i - j] * (j + 1) for j in range(3) if j <= i))
+    assert one(text, {"I": 5, "J": 3}, C=[1.0, 2.0, 3.0]) == expected
 
 
 def test_a_large_reduction_in_parts_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,8 +374,24 @@ def test_cascades_that_cannot_run_are_refused_with_the_place(lines: str, message
     assert "<cascade>:" in str(caught.value)
 
 
-def test_the_schedule_refuses_a_circle_by_itself() -> None:
+def test_a_circle_that_the_check_of_sizes_let_through_would_end_with_the_place() -> None:
     cascade = parse("input A[k]\noutput X\nY[k] = X[k]\nX[k] = Y[k] * A[k]")
+    (pool,) = schedule(cascade)
+    assert isinstance(pool, Pool)
+    empty = {name: Cells.empty((4,), np.dtype(float)) for name in "XY"}
+    given = Cells(values=A4, written=None, present=None)
+    machine = Machine(cascade=cascade, cells={**empty, "A": given}, operators=BUILTIN, dtype=np.dtype(float))
+    extents = Extents(shapes={"K": 4}, ranges={"k": 4}, tensors={})
     with pytest.raises(InputError) as caught:
-        schedule(cascade)
-    assert str(caught.value).startswith("<cascade>:3:1: error: Y, X depend on each other in a circle")
+        interpreter._steps(machine, extents, (pool,), {}, True)
+    assert str(caught.value).startswith("<cascade>:4:8: error: reads Y before anything has written it, at k=0")
+
+
+def test_einsums_that_no_loop_orders_run_when_they_are_ready() -> None:
+    """P needs Q ahead of it; Q needs P at its own coordinate, but only where P comes from elsewhere."""
+    lines = "init: P[0] = 1\ninit: P[1] = 2\nP[t+2] = Q[t+2] + A[t] for t < 2\nQ[t] = P[t] + A[t] for t < 2"
+    cascade = parse(f"input A[k]\noutput P, Q\nstop: t >= K\n{lines}")
+    assert any(isinstance(step, Pool) for step in schedule(cascade))
+    found = run(cascade, {"K": 4}, {"A": A4})
+    assert found["P"].tolist() == [1, 2, 1, 2, None, None]
+    assert found["Q"].tolist() == [2, 4, None, None]

@@ -16,7 +16,7 @@ import sympy as sp
 from fusemap.einsum_cascade.counts import OperationCount, is_constant
 from fusemap.einsum_cascade.counts_closed import count
 from fusemap.einsum_cascade.counts_zones import Expr, Symbol, Zone, project, shape, variable
-from fusemap.einsum_cascade.interpreter_schedule import Step, schedule
+from fusemap.einsum_cascade.interpreter_schedule import einsums_of, schedule
 from fusemap.einsum_cascade.linear import ordered, symbolic
 from fusemap.einsum_cascade.operators import Operators
 from fusemap.einsum_cascade.scope import accesses, conditions_of, shape_of, variables_of
@@ -74,7 +74,7 @@ def _supports(cascade: Cascade, operators: Operators) -> Mapping[TensorName, Sup
     A tensor that is read before all of it is written, in a recurrence, is guessed to be full; a guess
     that does not come out is only known to be an upper bound.
     """
-    steps = tuple(_flat(schedule(cascade)))
+    steps = tuple(einsums_of(schedule(cascade)))
     doubtful: frozenset[TensorName] = frozenset()
     while True:
         supports: dict[TensorName, Support] = {}
@@ -91,14 +91,6 @@ def _supports(cascade: Cascade, operators: Operators) -> Mapping[TensorName, Sup
         if not wrong:
             return supports
         doubtful |= wrong
-
-
-def _flat(steps: Iterable[Step]) -> Iterator[Einsum]:
-    for step in steps:
-        if isinstance(step, Einsum):
-            yield step
-        else:
-            yield from _flat(step.body)
 
 
 def _either(first: Support, second: Support) -> Support:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any, Literal
 
@@ -18,12 +19,20 @@ from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.interpreter_cells import Cells, Floats, Value
 from fusemap.einsum_cascade.interpreter_contract import contract, factors
 from fusemap.einsum_cascade.interpreter_inputs import input_cells
-from fusemap.einsum_cascade.interpreter_schedule import Step, schedule
+from fusemap.einsum_cascade.interpreter_schedule import Loop, Pool, Step, schedule
 from fusemap.einsum_cascade.interpreter_sizes import Extents, extents_of
 from fusemap.einsum_cascade.interpreter_space import Booleans, Space, all_hold
-from fusemap.einsum_cascade.interpreter_values import Machine, apply, evaluate, reduce_value, restrict, spread
+from fusemap.einsum_cascade.interpreter_values import (
+    Machine,
+    UnwrittenError,
+    apply,
+    evaluate,
+    reduce_value,
+    restrict,
+    spread,
+)
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
-from fusemap.einsum_cascade.scope import conditions_of, outputs, rank_variables, variables_of
+from fusemap.einsum_cascade.scope import conditions_of, output_variables, outputs, rank_variables, variables_of
 from fusemap.einsum_cascade.types import Cascade, Chain, Einsum, Reduce, TensorName, VarName
 
 MAX_POINTS_AT_ONCE = 1 << 22
@@ -99,25 +108,49 @@ def _tensor(cells: Cells) -> Tensor:
 
 
 def _steps(
-    machine: Machine,
-    extents: Extents,
-    steps: Sequence[Step],
-    at: Mapping[VarName, tuple[int, int]],
-    matrix_products: bool,
+    machine: Machine, extents: Extents, steps: Sequence[Step], at: Mapping[VarName, int], matrix_products: bool
 ) -> None:
-    """Run steps with the variables in `at` held to a range."""
+    """Run steps with the variables of the loops around them at the coordinates in `at`."""
     for step in steps:
-        if not isinstance(step, Einsum):
+        if isinstance(step, Einsum):
+            _run_einsum(machine, extents, step, at, matrix_products)
+            if not at:
+                machine.cells[step.name].settle()
+        elif isinstance(step, Loop):
             for i in range(extents.ranges[step.var]):
-                _steps(machine, extents, step.body, {**at, step.var: (i, i + 1)}, matrix_products)
-            continue
-        variables = variables_of(step)
-        ranges = tuple(at.get(v, (0, extents.ranges[v])) for v in variables)
-        space = Space(variables=variables, ranges=ranges, shapes=extents.shapes)
-        value = _reduced(machine, step, space, matrix_products)
-        machine.cells[step.name].write(step.output, value, space)
-        if not at:
-            machine.cells[step.name].settle()
+                _steps(machine, extents, step.body, {**at, step.var: i}, matrix_products)
+        else:
+            _run_pool(machine, extents, step, at, matrix_products)
+
+
+def _run_pool(machine: Machine, extents: Extents, pool: Pool, at: Mapping[VarName, int], matrix_products: bool) -> None:
+    """Run every coordinate of every member as soon as all it reads is written, in rounds."""
+    pending: list[tuple[tuple[int, ...], int]] = []
+    variables = [tuple(v for v in pool.variables if v in output_variables(m.output)) for m in pool.members]
+    for member, names in enumerate(variables):
+        pending += [(point, member) for point in product(*(range(extents.ranges[v]) for v in names))]
+    pending.sort()
+    while pending:
+        late: list[tuple[tuple[int, ...], int]] = []
+        for point, member in pending:
+            held = {**at, **dict(zip(variables[member], point, strict=True))}
+            try:
+                _run_einsum(machine, extents, pool.members[member], held, matrix_products)
+            except UnwrittenError:
+                late.append((point, member))
+                if len(late) == len(pending):
+                    raise
+        pending = late
+
+
+def _run_einsum(
+    machine: Machine, extents: Extents, einsum: Einsum, at: Mapping[VarName, int], matrix_products: bool
+) -> None:
+    """Run an init or Einsum over its space, the variables in `at` held to a coordinate."""
+    variables = variables_of(einsum)
+    ranges = tuple((at[v], at[v] + 1) if v in at else (0, extents.ranges[v]) for v in variables)
+    space = Space(variables=variables, ranges=ranges, shapes=extents.shapes)
+    machine.cells[einsum.name].write(einsum.output, _reduced(machine, einsum, space, matrix_products), space)
 
 
 def _reduced(machine: Machine, einsum: Einsum, space: Space, matrix_products: bool) -> Value:

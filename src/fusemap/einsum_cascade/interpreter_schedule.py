@@ -7,12 +7,11 @@ code generation of Allen and Kennedy, "Automatic Translation of FORTRAN Programs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fusemap.diagnostics import Diagnostic, InputError
-from fusemap.einsum_cascade.scope import accesses, rank_variables, variables_of
+from fusemap.einsum_cascade.scope import accesses, output_variables, rank_variables
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, RankExpr, VarName
 
 
@@ -24,36 +23,51 @@ class Loop:
     body: tuple[Step, ...]
 
 
-Step: TypeAlias = Einsum | Loop
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Einsums that need each other in a way no loop orders: each coordinate on `variables` when it is ready."""
+
+    variables: tuple[VarName, ...]
+    members: tuple[Einsum, ...]
+
+
+Step: TypeAlias = Einsum | Loop | Pool
 
 
 def schedule(cascade: Cascade) -> tuple[Step, ...]:
     """The inits and Einsums of a cascade in an order in which every element is written before it is read.
 
-    Raises InputError for a circle that no iterative rank breaks. A dependence that only the values of
-    the coordinates could decide is taken to go forward; the interpreter checks that as it runs.
+    A read whose distance only the coordinates tell (a filtered prefix) is taken to be of an earlier
+    step; the interpreter checks that as it runs.
     """
-    nodes = (*cascade.inits, *cascade.einsums)
-    return _ordered(cascade, nodes, (), tuple(s.var for s in cascade.stops))
+    return _ordered((*cascade.inits, *cascade.einsums), (), tuple(s.var for s in cascade.stops))
 
 
-def _ordered(
-    cascade: Cascade, nodes: Sequence[Einsum], stepped: tuple[VarName, ...], variables: tuple[VarName, ...]
-) -> tuple[Step, ...]:
+def einsums_of(steps: Sequence[Step]) -> Iterator[Einsum]:
+    """The inits and Einsums of a schedule in order, loops left out."""
+    for step in steps:
+        if isinstance(step, Loop):
+            yield from einsums_of(step.body)
+        else:
+            yield from (step,) if isinstance(step, Einsum) else step.members
+
+
+def _ordered(nodes: Sequence[Einsum], stepped: tuple[VarName, ...], variables: tuple[VarName, ...]) -> tuple[Step, ...]:
     steps: list[Step] = []
-    edges: list[set[int]] = [set() for _ in nodes]
+    waits_for: list[set[int]] = [set() for _ in nodes]
     for reader, writer in _waits(nodes, stepped):
-        edges[reader].add(writer)
-    for group in components(edges):
-        members = [nodes[i] for i in group]
-        if len(group) == 1 and group[0] not in edges[group[0]]:
-            steps.append(members[0])
+        waits_for[reader].add(writer)
+    for group in components(waits_for):
+        members = tuple(nodes[i] for i in group)
+        if len(group) == 1 and group[0] not in waits_for[group[0]]:
+            steps += members
             continue
         var = next((v for v in variables if _breaks(v, members, stepped)), None)
-        if var is None:
-            raise _circle(cascade, members)
         left = tuple(v for v in variables if v != var)
-        steps.append(Loop(var=var, body=_ordered(cascade, members, (*stepped, var), left)))
+        if var is None:
+            steps.append(Pool(variables=left, members=members))
+        else:
+            steps.append(Loop(var=var, body=_ordered(members, (*stepped, var), left)))
     return tuple(steps)
 
 
@@ -69,26 +83,34 @@ def _waits(nodes: Sequence[Einsum], stepped: tuple[VarName, ...]) -> list[tuple[
 
 
 def _breaks(var: VarName, members: Sequence[Einsum], stepped: tuple[VarName, ...]) -> bool:
-    """Does stepping `var` carry at least one of the dependences among the members?"""
-    everywhere = all(var in variables_of(m) for m in members)
-    return everywhere and len(_waits(members, (*stepped, var))) < len(_waits(members, stepped))
+    """Does stepping `var` carry at least one of the dependences among the members, and none backward?
+
+    An Einsum that reduces `var` away would write parts of its sums, so it cannot be in such a loop.
+    """
+    if not all(var in output_variables(m.output) for m in members):
+        return False
+    pairs = [(w.output, a) for r in members for a in accesses(r) for w in members if a.tensor == w.name]
+    backward = any((d := distance(var, write, read)) is None or d < 0 for write, read in pairs)
+    return not backward and len(_waits(members, (*stepped, var))) < len(_waits(members, stepped))
 
 
 def carries(var: VarName, write: Access, read: Access) -> bool:
-    """Does the read at one step of `var` use what an earlier step wrote?
+    """Does the read at one step of `var` use what an earlier step wrote?"""
+    steps = distance(var, write, read)
+    return steps is not None and steps > 0
 
-    So where the write is at `var + a` and the read at `var + b` with b < a. A read without `var` (a
-    filtered prefix, a fixed coordinate) may be; it is taken to be.
+
+def distance(var: VarName, write: Access, read: Access) -> int | None:
+    """How many steps of `var` before the read the element was written; None where the write has no `var + c`.
+
+    a - b where the write is at `var + a` and the read at `var + b`; 1 for any other read.
     """
-    pairs = zip(write.indices, read.indices, strict=True)
-    return any(_goes_back(var, w.expr, r.expr) for w, r in pairs if var in rank_variables(w.expr))
-
-
-def _goes_back(var: VarName, write: RankExpr, read: RankExpr) -> bool:
-    written, got = _offset(var, write), _offset(var, read)
-    if written is None:
-        return False
-    return got < written if got is not None else var not in rank_variables(read)
+    at = next((i for i, index in enumerate(write.indices) if var in rank_variables(index.expr)), None)
+    written = None if at is None else _offset(var, write.indices[at].expr)
+    if at is None or written is None:
+        return None
+    got = _offset(var, read.indices[at].expr)
+    return 1 if got is None else written - got
 
 
 def _offset(var: VarName, expr: RankExpr) -> int | None:
@@ -142,13 +164,3 @@ def _popped(stack: list[int], node: int, low: dict[int, int], done: int) -> list
     del stack[stack.index(node) :]
     low.update(dict.fromkeys(group, done))
     return sorted(group)
-
-
-def _circle(cascade: Cascade, members: Sequence[Einsum]) -> InputError:
-    lines = cascade.text.split("\n")
-    names = ", ".join(dict.fromkeys(m.name for m in members))
-    message = f"{names} depend on each other in a circle" if len(members) > 1 else f"{names} depends on itself"
-    hint = "an iterative rank must step forward: S[i+1] = ... S[i] with stop: i >= I"
-    first = min(members, key=lambda m: m.span)
-    source = lines[first.span.line - 1] if first.span.line <= len(lines) else ""
-    return InputError((Diagnostic(span=first.span, message=message, source=source, hint=hint),))

@@ -40,10 +40,14 @@ class Machine:
     dtype: np.dtype[Any]
 
 
+class UnwrittenError(InputError):
+    """An element was read before it was written."""
+
+
 def evaluate(machine: Machine, expr: Expr, space: Space, cut: Booleans | None) -> Value:
     """The value of `expr` at every point of `space`; `cut` tells the points that count (None: all).
 
-    Raises InputError where a point that counts reads an element that does not exist or was not written.
+    Raises UnwrittenError where a point that counts reads an element that does not exist or was not written.
     """
     if isinstance(expr, Access):
         value, found = machine.cells[expr.tensor].read(expr, space)
@@ -144,7 +148,7 @@ def _check_found(cascade: Cascade, access: Access, found: Booleans, space: Space
     source = lines[access.span.line - 1] if access.span.line <= len(lines) else ""
     message = f"reads {access.tensor} before anything has written it, at {place or 'its only point'}"
     hint = "an init, a filter, or a forward step of the iterative rank is missing"
-    raise InputError((Diagnostic(span=access.span, message=message, source=source, hint=hint),))
+    raise UnwrittenError((Diagnostic(span=access.span, message=message, source=source, hint=hint),))
 
 
 def _coordinate(var: VarName, offset: int, space: Space) -> int:
