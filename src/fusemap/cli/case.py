@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ _OPTIONS = (
         "--accounting", type=click.Choice(NAMES), default=NAMES[0], show_default=True, help="Rules of charging."
     ),
     click.option(
-        "--without", multiple=True, metavar="SLIP", help="Switch a slip of the published accounting off; repeatable."
+        "--without", multiple=True, metavar="SLIP", help="Switch off a slip that fusemap audit lists; repeatable."
     ),
     click.option(
         "--size", "sizes", multiple=True, metavar="NAME=N", help="Set a rank or tile (B=1, M0=256); repeatable."
@@ -54,11 +55,11 @@ class Case:
     @property
     def arguments(self) -> str:
         """The same arguments as text, for a command that asks on."""
-        parts = [self.cascade, f"--arch {self.arch}", f"--workload {self.workload}"]
-        parts += [f"--dataflow {self.dataflow}"] if self.dataflow else []
-        parts += [f"--accounting {self.accounting}"] if self.accounting != NAMES[0] else []
-        parts += [f"--without {slip}" for slip in self.without]
-        return " ".join([*parts, *(f"--size {size}" for size in self.sizes)])
+        parts = [self.cascade, "--arch", self.arch or "", "--workload", self.workload or ""]
+        parts += ["--dataflow", self.dataflow] if self.dataflow else []
+        parts += ["--accounting", self.accounting] if self.accounting != NAMES[0] else []
+        parts += [word for slip in self.without for word in ("--without", slip)]
+        return shlex.join([*parts, *(word for size in self.sizes for word in ("--size", size))])
 
 
 def case_options(command: Command) -> Command:

@@ -133,7 +133,7 @@ def _idle(report: Report) -> Iterator[str]:
             groups.setdefault((time.lanes, time.pes), []).append(time.einsum)
     if groups:
         used = [f"{number(lanes)} of {number(pes)} by {', '.join(names)}" for (lanes, pes), names in groups.items()]
-        text = f"few processing elements in use, for tiles divide the sizes of ranks: {'; '.join(used)}"
+        text = f"at most half of the processing elements in use: {'; '.join(used)}"
         yield textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 

@@ -107,18 +107,12 @@ def energy(explanation: Explanation) -> str:
     parts = explanation.derivation("energy").parts
     sources = Sources()
     rows = []
-    for component, own in _groups(parts, lambda part: part.component):
+    for component, own in _by_component(parts):
         energy_pj = sum(part.term.value for part in own)
         rows.append([component, joules(energy_pj), part_of(energy_pj, whole.value), ""])
         for part in own[:ROWS_SHOWN]:
-            rows.append(
-                [
-                    f"  {_short(part)}",
-                    joules(part.term.value),
-                    part_of(part.term.value, whole.value),
-                    formula(part.term, sources),
-                ]
-            )
+            share = part_of(part.term.value, whole.value)
+            rows.append([f"  {_short(part)}", joules(part.term.value), share, formula(part.term, sources)])
         rows += _rest(own[ROWS_SHOWN:], whole.value)
     head = f"energy {joules(whole.value)} = sum of {len(parts)} rows of count x unit energy"
     return f"{head}\n\n{table(rows, ['', 'energy', 'share', 'count x unit energy'], 'lrrl', width=WIDTH)}\n\n{sources}"
@@ -142,15 +136,10 @@ def traffic(explanation: Explanation) -> str:
     whole = explanation.derivation("traffic").terms[0]
     sources = Sources()
     parts = sorted(explanation.derivation("traffic").parts, key=lambda part: -part.term.value)
-    rows = [
-        [
-            part.term.name,
-            binary(part.term.value),
-            part_of(part.term.value, whole.value),
-            formula(part.term.parts[0], sources),
-        ]
-        for part in parts
-    ]
+    rows = []
+    for part in parts:
+        share = part_of(part.term.value, whole.value)
+        rows.append([part.term.name, binary(part.term.value), share, formula(part.term.parts[0], sources)])
     head = f"traffic {binary(whole.value)} = {formula(whole, sources)}"
     return f"{head}\n\n{table(rows, ['Einsum, operand', 'bytes', 'share', 'words'], 'lrrl', width=WIDTH)}\n\n{sources}"
 
@@ -165,9 +154,8 @@ def area_overview(explanation: Explanation) -> str:
         for part in parts
     ]
     head = f"area {area(whole.value)} = {exact(whole.value)} um^2"
-    return (
-        f"{head}\n\n{table(rows, ['', 'area', 'share', 'instances x area of one'], 'lrrl', width=WIDTH)}\n\n{sources}"
-    )
+    found = table(rows, ["", "area", "share", "instances x area of one"], "lrrl", width=WIDTH)
+    return f"{head}\n\n{found}\n\n{sources}"
 
 
 def utilization(explanation: Explanation) -> str:
@@ -191,12 +179,11 @@ def _lanes(term: Term) -> list[str]:
     return [number(cycles.value), f"{number(in_use.value)} / {number(there.value)}", f"{whole.value:,.0f}"]
 
 
-def _groups(parts: tuple[Part, ...], key: Callable[[Part], str]) -> list[tuple[str, list[Part]]]:
-    """Parts by key, groups and members largest first."""
-    ordered = sorted(parts, key=lambda part: -part.term.value)
+def _by_component(parts: tuple[Part, ...]) -> list[tuple[str, list[Part]]]:
+    """Parts by component, groups and members largest first."""
     groups: dict[str, list[Part]] = {}
-    for part in ordered:
-        groups.setdefault(key(part), []).append(part)
+    for part in sorted(parts, key=lambda part: -part.term.value):
+        groups.setdefault(part.component, []).append(part)
     return sorted(groups.items(), key=lambda item: -sum(part.term.value for part in item[1]))
 
 

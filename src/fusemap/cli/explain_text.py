@@ -16,9 +16,9 @@ WIDTH = 100
 _SYMBOLS = {"sum": " + ", "product": " x ", "difference": " - ", "quotient": " / ", "max": ", "}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, kw_only=True)
 class Sources:
-    """Citations in the order in which they are first used."""
+    """Citations in the order in which they are first used; it grows while a text is written."""
 
     cited: list[str] = field(default_factory=list)
 
