@@ -31,19 +31,20 @@ STYLES: tuple[tuple[str, str], ...] = (
 )
 EDGE: Mapping[str, Any] = {"edgecolor": "black", "linewidth": 0.4}
 _RC: Any = {
-    "font.size": 7.5,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
+    "font.family": "STIXGeneral",  # as the text of a paper; its subsets are made faster than DejaVu's
+    "font.size": 8.5,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
     "axes.linewidth": 0.6,
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "xtick.major.size": 0,
     "ytick.major.size": 2.5,
     "ytick.major.width": 0.6,
-    "legend.fontsize": 7.5,
+    "legend.fontsize": 8.5,
     "legend.frameon": False,
     "hatch.linewidth": 0.45,
     "grid.linewidth": 0.4,
@@ -141,8 +142,8 @@ def _panels(data: FigureData, titles: Sequence[str]) -> tuple[Figure, list[Axes]
     panels = list(axes.flat[: len(titles)])
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, pad=3)
-    figure.text(0.5, 0.08 / height, "sequence length (tokens)", ha="center", size=8)
-    figure.text(0.04 / WIDTH_IN, 0.5, data.axis, va="center", rotation=90, size=8)
+    figure.text(0.5, 0.08 / height, "sequence length (tokens)", ha="center", size=9)
+    figure.text(0.04 / WIDTH_IN, 0.5, data.axis, va="center", rotation=90, size=9)
     top = max((max(p.computed, p.published or 0.0) for p in data.points if not p.part), default=1.0)
     panels[0].set_ylim(0, top * 1.06)
     return figure, panels
@@ -188,9 +189,9 @@ def _legend(figure: Figure, data: FigureData, handles: Sequence[Patch]) -> None:
     )
 
 
-def save(figure: Figure, directory: Path, name: str, *, note: str = "") -> tuple[Path, Path]:
+def save(figure: Figure, directory: str | Path, name: str, *, note: str = "") -> tuple[Path, Path]:
     """Write NAME.png (200 dots per inch, `note` in its metadata) and NAME.pdf; equal figures give equal bytes."""
-    png, pdf = directory / f"{name}.png", directory / f"{name}.pdf"
+    png, pdf = Path(directory, f"{name}.png"), Path(directory, f"{name}.pdf")
     with style():
         figure.savefig(png, dpi=200, metadata={"Software": None, **({"Description": note} if note else {})})
         figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})

@@ -91,7 +91,7 @@ def _energy(axes: Axes, data: PictureData) -> None:
         axes.plot([index + 0.4], [panel.corrected_energy], **diamond)
     axes.plot([], [], label="total, slips corrected", **diamond)
     axes.set_xticks(range(len(data.panels)), [p.name for p in data.panels])
-    axes.set_ylim(0, 1.72)
+    axes.set_ylim(0, 1.9)
     axes.set_yticks([0, 0.5, 1.0])
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper left", borderaxespad=0, handlelength=1.4, labelspacing=0.25)
