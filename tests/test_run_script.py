@@ -138,7 +138,7 @@ def test_test_fails_when_one_check_fails_and_still_runs_the_others(failing: str,
         "ruff format -q --check .",
         "mypy",
         "lint-imports",
-        "pytest -n auto -k x",
+        "pytest -n logical --maxprocesses 8 -k x",
     ]
     assert failing in done.stderr.splitlines()[-1]
     (checkout.directory / ".venv/bin" / failing).write_text("#!/bin/sh\n")
