@@ -7,12 +7,12 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
 from fusemap.archspec.types import Machine, Workload, environment
-from fusemap.diagnostics import DoesNotFit, InputError, Violation
+from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.auto import single_einsum_nest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, Kept, read_table
-from fusemap.mappers.faults import check_names, check_nests
+from fusemap.mappers.faults import name_faults, nest_faults
 from fusemap.mappers.names import LazyNames
 from fusemap.mappers.recurrence import in_order, recurrences
 from fusemap.mappers.search import SplitCost, best_split
@@ -96,7 +96,7 @@ class _Binder:
         model = self.dataflow.model
         covered, notes = self._covered()
         if covered:
-            check_nests(self.dataflow, self.problem, self.machine)
+            self._require_sound()
             self._require_needs()
         mates = {einsum: len(group) for group in self._alone(covered) for einsum in group}
         nests = tuple(
@@ -106,6 +106,12 @@ class _Binder:
         return Mapping(
             dataflow=self.dataflow.name, einsums=nests, binding=self._binding(covered, nests), tiles=tiles, notes=notes
         )
+
+    def _require_sound(self, found: tuple[Diagnostic, ...] = ()) -> None:
+        """InputError for faults of the file: those `found`, and those of its nests and binding on this machine."""
+        found += nest_faults(self.dataflow, self.problem, self.machine)
+        if found:
+            raise InputError(found)
 
     def _require_needs(self) -> None:
         """DoesNotFit when a memory cannot hold even the smallest tiles of this dataflow."""
@@ -125,7 +131,7 @@ class _Binder:
         """Einsums that the file maps; all or none of its entries must match the cascade."""
         model = self.dataflow.model
         present = {s.name for s in self.problem.spaces}
-        faults = check_names(self.dataflow, self.problem)
+        faults = name_faults(self.dataflow, self.problem)
         unmapped = sorted(present - set(model.einsums))
         if not faults and (not unmapped or model.otherwise == "search"):
             return frozenset(model.einsums), ()
@@ -134,7 +140,7 @@ class _Binder:
             note = f"{self.dataflow.name}: its nests are for {meant}; every Einsum is mapped on its own by search"
             return frozenset(), (note,)
         if faults:
-            raise InputError(faults)
+            self._require_sound(faults)
         valid = f"dataflow {self.dataflow.name} maps {', '.join(model.cascades)}"
         message = (
             f"dataflow {self.dataflow.name} has no nest for {', '.join(unmapped)} of cascade {self.problem.cascade}"

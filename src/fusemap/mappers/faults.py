@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from fusemap.archspec.document import Path
 from fusemap.archspec.types import Machine
-from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
+from fusemap.diagnostics import Diagnostic, did_you_mean, nearest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, NestModel, StageModel
 from fusemap.mappers.types import Problem
 from fusemap.mappers.units import cannot_compute, find_units
 
 
-def check_names(dataflow: Dataflow, problem: Problem) -> tuple[Diagnostic, ...]:
+def name_faults(dataflow: Dataflow, problem: Problem) -> tuple[Diagnostic, ...]:
     """Einsums of the file that the cascade lacks, and tensors that their Einsums do not touch."""
     checker = _Checker(dataflow=dataflow, problem=problem)
     for einsum, model in dataflow.model.einsums.items():
@@ -21,24 +21,25 @@ def check_names(dataflow: Dataflow, problem: Problem) -> tuple[Diagnostic, ...]:
     return tuple(checker.found)
 
 
-def check_nests(dataflow: Dataflow, problem: Problem, machine: Machine) -> None:
-    """Raise InputError with every fault of the nests in use and of the binding.
+def nest_faults(dataflow: Dataflow, problem: Problem, machine: Machine) -> tuple[Diagnostic, ...]:
+    """Every fault of the nests in use, of the binding and of the memories.
 
-    Memories and arrays that the machine lacks or that stand in the wrong order, loops that no nest has,
-    keep sets and searches at levels that are not there, and a binding that does not run each Einsum once
-    on its array. `check_names` must have found nothing.
+    Memories and arrays that the machine lacks or that stand in the wrong order, loops over no rank, ranks
+    without a loop, keep sets and searches at levels that are not there, arrays without a unit that is
+    needed, and a binding that does not run each Einsum once on its array. What follows from another fault
+    is left out.
     """
     checker = _Checker(dataflow=dataflow, problem=problem)
     model = dataflow.model
-    for einsum, entry in model.einsums.items():
-        checker.levels(einsum, entry, machine)
-    used = dict.fromkeys(n for e in model.einsums.values() for n in _nests(e) if n in model.nests)
-    for nest in used:
-        checker.nest(nest, model.nests[nest], machine)
+    known = {s.name for s in problem.spaces}
+    entries = {einsum: entry for einsum, entry in model.einsums.items() if einsum in known}
+    used = dict.fromkeys(n for entry in entries.values() for n in _nests(entry) if n in model.nests)
+    sound = [nest for nest in used if checker.nest(nest, model.nests[nest], machine)]
+    for einsum, entry in entries.items():
+        checker.levels(einsum, entry, machine, sound)
     checker.binding(machine)
     checker.memories(machine)
-    if checker.found:
-        raise InputError(tuple(checker.found))
+    return tuple(checker.found)
 
 
 def storage_names(machine: Machine) -> tuple[str, ...]:
@@ -90,26 +91,35 @@ class _Checker:
             for i, tensor in enumerate(model.spill.tensors or ()):
                 self.known((*at, "spill", "tensors", i), tensor, touched, absent)
 
-    def levels(self, einsum: str, model: EinsumModel, machine: Machine) -> None:
+    def levels(self, einsum: str, model: EinsumModel, machine: Machine, sound: Sequence[str]) -> None:
         """Nests, memories and ranks that the entry of an Einsum names."""
         at: Path = ("einsums", einsum)
         nests = self.dataflow.model.nests
         for i, name in enumerate(_nests(model)):
             path: Path = (*at, "nest") if isinstance(model.nest, str) else (*at, "nest", i, "use")
-            if self.known(path, name, list(nests), "unknown nest"):
+            self.known(path, name, list(nests), "unknown nest")
+            if name in sound:
                 self._covers(einsum, name, path)
                 self._computes(einsum, nests[name].array, path, machine)
-        there = [lv.memory for n in _nests(model) if n in nests for lv in nests[n].levels if lv.memory is not None]
+        for memory in model.keep:
+            self.known((*at, "keep", memory), memory, storage_names(machine), _lacks(machine, "memory"), key=True)
+        if all(name in sound for name in _nests(model)):
+            self._within(einsum, model, machine, [nests[name] for name in _nests(model)])
+
+    def _within(self, einsum: str, model: EinsumModel, machine: Machine, nests: Sequence[NestModel]) -> None:
+        """Levels and loops of its nests that the entry of an Einsum names."""
+        at: Path = ("einsums", einsum)
+        there = [level.memory for nest in nests for level in nest.levels if level.memory is not None]
         inner = [memory for memory in dict.fromkeys(there) if memory != machine.memories[0].name]
         for memory in model.keep:
-            if self.known((*at, "keep", memory), memory, storage_names(machine), _lacks(machine, "memory"), key=True):
+            if memory in storage_names(machine):
                 self.known((*at, "keep", memory), memory, there, f"the nest of {einsum} has no level", key=True)
         if model.spill is not None:
             self.known((*at, "spill", "memory"), model.spill.memory, inner, f"the nest of {einsum} has no inner level")
         if model.search is not None:
             if self.known((*at, "search", "at"), model.search.at, inner, f"the nest of {einsum} has no inner level"):
-                self._is_free((*at, "search", "at"), model.search.at, [nests[n] for n in _nests(model) if n in nests])
-            split = [rank for n in _nests(model) if n in nests for rank in _outer_ranks(nests[n])]
+                self._is_free((*at, "search", "at"), model.search.at, nests)
+            split = [rank for nest in nests for item in nest.levels[0].loops for rank in item]
             for i, rank in enumerate(model.search.split):
                 absent = f"the outermost level of the nest of {einsum} has no loop over"
                 self.known((*at, "search", "split", i), rank, split, absent)
@@ -121,15 +131,25 @@ class _Checker:
             self.fail(path, f"a search sets the loops of {memory}, but the nest gives it loops")
 
     def _covers(self, einsum: str, name: str, path: Path) -> None:
-        """Every rank that has more than one coordinate needs a loop."""
-        nest = self.dataflow.model.nests[name]
-        loops = {rank for level in nest.levels for item in level.loops for rank in item}
+        """Every rank that has more than one coordinate needs a loop; one over no rank is its misspelling."""
+        loops: dict[str, list[Path]] = {}
+        for i, level in enumerate(self.dataflow.model.nests[name].levels):
+            for j, item in enumerate(level.loops):
+                for rank in item:
+                    loops.setdefault(rank, []).append(("nests", name, "levels", i, "loops", j, rank))
         ranks = {rank for space in self.problem.spaces for rank, _ in space.ranks}
-        stray = ", ".join(sorted(loops - ranks))
+        stray = [rank for rank in loops if rank not in ranks]
         for rank, extent in self.problem.space(einsum).ranks:
-            if rank not in loops and extent > 1:
-                hint = f"its loops over {stray} match no rank of the cascade" if stray else ""
-                self.fail(path, f"nest {name} has no loop over {rank}, which Einsum {einsum} needs", hint=hint)
+            if rank in loops or extent == 1:
+                continue
+            close = nearest(rank, stray)
+            if close is not None:
+                message = f"no Einsum of cascade {self.problem.cascade} has a rank {close}"
+                for loop in loops[close]:
+                    self.fail(loop, message, hint=f"did you mean {rank}?", key=True)
+                continue
+            hint = f"its loops over {', '.join(stray)} match no rank of the cascade" if stray else ""
+            self.fail(path, f"nest {name} has no loop over {rank}, which Einsum {einsum} needs", hint=hint)
 
     def _computes(self, einsum: str, name: str, path: Path, machine: Machine) -> None:
         """The nest's array (where the machine has it) needs units for all operators."""
@@ -139,10 +159,12 @@ class _Checker:
             message, hint = cannot_compute(machine, array, space)
             self.fail(path, message, hint=hint)
 
-    def nest(self, name: str, nest: NestModel, machine: Machine) -> None:
+    def nest(self, name: str, nest: NestModel, machine: Machine) -> bool:
+        """Whether a nest is sound in itself."""
         at: Path = ("nests", name)
-        arrays = [array.name for array in machine.arrays]
-        array_known = self.known((*at, "array"), nest.array, arrays, _lacks(machine, "array"))
+        before = len(self.found)
+        arrays = {array.name: [dim.name for dim in array.dims] for array in machine.arrays}
+        self.known((*at, "array"), nest.array, list(arrays), _lacks(machine, "array"))
         order = {name: i for i, name in enumerate(storage_names(machine))}
         last = -1
         for i, level in enumerate(nest.levels):
@@ -150,13 +172,14 @@ class _Checker:
             if (level.memory is None) == (level.spatial is None):
                 self.fail(path, 'a level is either a "memory" or "spatial"')
             elif level.spatial is not None:
-                if array_known:
-                    dims = [dim.name for dim in machine.array(nest.array).dims]
-                    self.known((*path, "spatial"), level.spatial, dims, f"array {nest.array} has no dimension")
+                if nest.array in arrays:
+                    absent = f"array {nest.array} has no dimension"
+                    self.known((*path, "spatial"), level.spatial, arrays[nest.array], absent)
             elif self.known((*path, "memory"), level.memory or "", list(order), _lacks(machine, "memory")):
                 last = self._in_order((*path, "memory"), order, level.memory or "", last, machine)
-        if last < 0 and not self.found:
+        if last < 0 and len(self.found) == before:
             self.fail((*at, "levels"), f"nest {name} has no memory level")
+        return len(self.found) == before
 
     def _in_order(self, path: Path, order: dict[str, int], memory: str, last: int, machine: Machine) -> int:
         """Memories stand from the outermost in, each once, registers (in any order) after them."""
@@ -203,15 +226,11 @@ class _Checker:
                     self.fail(path, f"Einsum {einsum} is bound twice")
                 bound.add(einsum)
                 on = {model.nests[n].array for n in _nests(model.einsums[einsum]) if n in model.nests}
-                if array_known and on and array not in on:
+                if array_known and on and array not in on and on <= {*arrays}:
                     self.fail(path, f"Einsum {einsum} runs on {array}, but its nest is for {', '.join(sorted(on))}")
         for k, stall in enumerate(stage.stalls):
             absent = f"dataflow {self.dataflow.name} maps no Einsum"
             self.known((*at, "stalls", k, "einsum"), stall.einsum, valid, absent)
-
-
-def _outer_ranks(nest: NestModel) -> tuple[str, ...]:
-    return tuple(rank for item in nest.levels[0].loops for rank in item) if nest.levels else ()
 
 
 def _lacks(machine: Machine, what: str) -> str:

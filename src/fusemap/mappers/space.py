@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from fusemap.archspec.types import Workload
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade import scope
-from fusemap.einsum_cascade.counts import is_view, point_operators
-from fusemap.einsum_cascade.resolve import extent, resolve_sizes
+from fusemap.einsum_cascade.points import is_view, point_operators
+from fusemap.einsum_cascade.resolve import extent
+from fusemap.einsum_cascade.sized import check_sizes
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index, ShapeName
 from fusemap.mappers.recurrence import sequential_ranks
 from fusemap.mappers.types import EinsumSpace, Operand, Problem
@@ -20,11 +21,12 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
 
     Workload ranks in `batch` that the cascade does not name index every tensor. A view (an Einsum that
     only re-indexes, like `BK[e,m1,m0] = K[e,m1*M0+m0]`) costs nothing and its tensor stands for its
-    source. `init` statements set registers and are not counted.
+    source. `init` statements set registers and are not counted. InputError: a size is missing or
+    contradicts another one, an element is read that is never written, Einsums need each other in a circle.
     """
     known = {*scope.known_shapes(cascade)}
     given = {k: v for k, v in {**workload.sizes, **tiles}.items() if k in known}
-    sizes = dict(workload.sizes) | {str(name): size for name, size in resolve_sizes(cascade, given).items()}
+    sizes = dict(workload.sizes) | {str(name): size for name, size in check_sizes(cascade, given).items()}
     batch = tuple(rank.lower() for rank in workload.batch if rank not in known)
     missing = [rank for rank in batch if rank.upper() not in workload.sizes]
     if missing:
