@@ -11,10 +11,12 @@ from test_counts_random import assert_counts
 from test_library import sized
 
 from fusemap.diagnostics import InputError
-from fusemap.einsum_cascade.counts import OperationCount, is_view, operation_counts, point_operators
+from fusemap.einsum_cascade.counts import operation_counts
+from fusemap.einsum_cascade.counts_record import OperationCount
 from fusemap.einsum_cascade.library import load, names
 from fusemap.einsum_cascade.operators import BUILTIN
 from fusemap.einsum_cascade.parser import parse
+from fusemap.einsum_cascade.points import is_view, point_operators
 
 
 def shape(name: str) -> sp.Symbol:

@@ -10,7 +10,8 @@ from interpreter_oracle import Oracle
 from interpreter_programs import Program, programs
 
 from fusemap.diagnostics import InputError
-from fusemap.einsum_cascade.counts import OperationCount, operation_counts
+from fusemap.einsum_cascade.counts import operation_counts
+from fusemap.einsum_cascade.counts_record import OperationCount
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.sized import check_sizes
 from fusemap.einsum_cascade.types import Cascade

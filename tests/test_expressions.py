@@ -215,7 +215,7 @@ SYNTAX = [
     ("1 + if(1, 2)", 5, "if takes 3 arguments, found 2"),
     ("log2(1, 2)", 1, "log2 takes 1 arguments, found 2"),
     ("a = 1", 3, 'unexpected character "="'),
-    ("__import__('os')", 12, "unexpected character \"'\""),
+    ("__import__('os')", 12, 'unexpected character "\'"'),
     ("1" * 101, 1, "number too long"),
     ("1e999", 1, "number too large"),
     ("(" * 41 + "1" + ")" * 41, 41, "nested too deeply"),

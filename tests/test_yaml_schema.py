@@ -79,8 +79,11 @@ def test_a_good_file_is_read() -> None:
 
 CASES = [
     ("size: 4 * P", "sise: 4 * P", [(7, 1, 'unknown key "sise" (did you mean "size"?)')]),
-    ("size: 4 * P", "zzzz: 1", [(7, 1, 'unknown key "zzzz" (valid keys: levels, limit, name, nested, net, scale, '
-                                 "size, tags)")]),
+    (
+        "size: 4 * P",
+        "zzzz: 1",
+        [(7, 1, 'unknown key "zzzz" (valid keys: levels, limit, name, nested, net, scale, size, tags)')],
+    ),
     ("    capacity: 1 MiB", "    capcity: 1 MiB", [(5, 5, 'unknown key "capcity" (did you mean "capacity"?)')]),
     ("    capacity: 1 MiB\n", "", [(4, 3, 'missing key "capacity"')]),
     ("name: x\n", "", [(1, 1, 'missing key "name"')]),

@@ -1,8 +1,11 @@
 """The grammar of expressions: text to a tree.
 
-    expression := sum [(== | != | < | <= | > | >=) sum]          sum     := product {(+ | -) product}
-    product    := unary {(* | / | // | %) unary}                 unary   := (- | +) unary | power
-    power      := atom [** unary]                                atom    := number | name | function(…) | (expression)
+expression := sum [(== | != | < | <= | > | >=) sum]
+sum        := product {(+ | -) product}
+product    := unary {(* | / | // | %) unary}
+unary      := (- | +) unary | power
+power      := atom [** unary]
+atom       := number | name | function(...) | (expression)
 """
 
 from __future__ import annotations

@@ -12,17 +12,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fusemap.einsum_cascade.counts import (
-        OperationCount,
-        PointOperators,
-        is_view,
-        operation_counts,
-        point_operators,
-    )
+    from fusemap.einsum_cascade.counts import operation_counts
+    from fusemap.einsum_cascade.counts_record import OperationCount
     from fusemap.einsum_cascade.interpreter import Tensor, execute, run
     from fusemap.einsum_cascade.library import load, names
     from fusemap.einsum_cascade.operators import BUILTIN, Operators
     from fusemap.einsum_cascade.parser import parse, parse_file
+    from fusemap.einsum_cascade.points import PointOperators, is_view, point_operators
     from fusemap.einsum_cascade.printer import format_cascade
     from fusemap.einsum_cascade.types import Access, Apply, Cascade, Einsum
 
@@ -50,11 +46,13 @@ __all__ = [
 
 _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "counts": ("OperationCount", "PointOperators", "is_view", "operation_counts", "point_operators"),
+        "counts": ("operation_counts",),
+        "counts_record": ("OperationCount",),
         "interpreter": ("Tensor", "execute", "run"),
         "library": ("load", "names"),
         "operators": ("BUILTIN", "Operators"),
         "parser": ("parse", "parse_file"),
+        "points": ("PointOperators", "is_view", "point_operators"),
         "printer": ("format_cascade",),
         "types": ("Access", "Apply", "Cascade", "Einsum"),
     }

@@ -13,12 +13,13 @@ from itertools import permutations
 
 import sympy as sp
 
-from fusemap.einsum_cascade.counts import OperationCount, is_constant
 from fusemap.einsum_cascade.counts_closed import count
+from fusemap.einsum_cascade.counts_record import OperationCount
 from fusemap.einsum_cascade.counts_zones import Expr, Symbol, Zone, project, shape, variable
 from fusemap.einsum_cascade.interpreter_schedule import einsums_of, schedule
 from fusemap.einsum_cascade.linear import ordered, symbolic
 from fusemap.einsum_cascade.operators import Operators
+from fusemap.einsum_cascade.points import is_constant
 from fusemap.einsum_cascade.scope import accesses, conditions_of, shape_of, variables_of
 from fusemap.einsum_cascade.types import (
     Access,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fusemap.diagnostics import did_you_mean
-from fusemap.einsum_cascade.counts import is_view
+from fusemap.einsum_cascade.points import is_view
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow
 
