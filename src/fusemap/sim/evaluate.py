@@ -11,6 +11,7 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.bind import map_cascade
 from fusemap.mappers.dataflow import Dataflow
 from fusemap.mappers.legality import require_legal
+from fusemap.mappers.padding import padding_notes
 from fusemap.mappers.match import require_match
 from fusemap.mappers.types import Mapping, Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
@@ -86,5 +87,5 @@ def evaluate_mapping(
         phases=tuple(phase_time(p, times, words, machine) for p in mapping.binding),
         einsums=tuple(times.values()),
         tiles=mapping.tiles,
-        notes=(*problem.notes, *mapping.notes),
+        notes=(*problem.notes, *mapping.notes, *padding_notes(problem, mapping, machine)),
     )

@@ -1,0 +1,32 @@
+"""Where an extent has no divisor that fills an array, and the next extent that has one."""
+
+from __future__ import annotations
+
+from fusemap.archspec.types import Machine
+from fusemap.mappers.types import Fanout, Mapping, Problem
+
+
+def padding_notes(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[str, ...]:
+    """A sentence for every rank that is spread over at most half of the dimension that it could fill.
+
+    Tiles divide their rank exactly; a rank of extent n on a dimension of d elements is full at the next
+    multiple of d.
+    """
+    found: dict[str, None] = {}
+    for space in problem.spaces:
+        extents = dict(space.ranks)
+        for level in mapping.nest(space.name).levels:
+            if not isinstance(level, Fanout):
+                continue
+            dim = machine.array(level.array).dim(level.dim).extent
+            for loop in level.loops:
+                extent = extents[loop.rank]
+                if 2 * loop.bound <= min(extent, dim):
+                    found[_sentence(loop.rank, extent, loop.bound, dim)] = None
+    return tuple(found)
+
+
+def _sentence(rank: str, extent: int, bound: int, dim: int) -> str:
+    full = -(-extent // dim) * dim
+    spread = f"{rank}: {extent:,} spreads over {bound:,} of {dim:,} lanes, as tiles divide their rank"
+    return f"{spread}; {full:,} would fill them"
