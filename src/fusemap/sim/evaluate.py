@@ -11,8 +11,8 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.bind import map_cascade
 from fusemap.mappers.dataflow import Dataflow
 from fusemap.mappers.legality import require_legal
-from fusemap.mappers.padding import padding_notes
 from fusemap.mappers.match import require_match
+from fusemap.mappers.padding import padding_notes
 from fusemap.mappers.types import Mapping, Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.actions import Moved, memory_rows, moved_words, operator_rows, places, traffic_words
