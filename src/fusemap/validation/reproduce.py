@@ -204,5 +204,5 @@ def compare(study: Study, rows: Iterable[StudyRow], values: Iterable[Published])
     return tuple(
         Comparison(published=v, computed=computed[key])
         for v in values
-        if (key := (v.configuration, v.model, v.seq_len, v.quantity)) in computed
+        if v.study == study.model.experiment and (key := (v.configuration, v.model, v.seq_len, v.quantity)) in computed
     )

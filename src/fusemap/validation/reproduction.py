@@ -67,13 +67,12 @@ class Reproduction:
 
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/reproduce/1`."""
-        utilization = self.study.model.utilization
         return {
             "schema": "fusemap/reproduce/1",
             "study": self.study.name,
             "source": self.study.model.source,
             "accounting": self.accounting,
-            "rows": [_row_json(r, utilization) for r in self.rows],
+            "rows": [_row_json(r, self.study) for r in self.rows],
             "claims": [_claim_json(c, self.study.model.sensitivity) for c in self.claims],
             "steps": [_step_json(s) for s in self.steps],
             "agreement": {
@@ -136,18 +135,18 @@ def _claims(
     )
 
 
-def _row_json(row: StudyRow, utilization: dict[str, str]) -> dict[str, object]:
+def _row_json(row: StudyRow, study: Study) -> dict[str, object]:
     report = row.report
     by_array = report.utilization
     return {
-        "study": "attention",
+        "study": study.model.experiment,
         "configuration": row.configuration,
         "model": row.model,
         "seq_len": row.seq_len,
         "traffic_bytes": report.traffic_bytes,
         "latency_s": report.latency_s,
         "energy_pj": report.energy_pj,
-        **{name: by_array[array] for name, array in utilization.items()},
+        **{name: by_array[array] for name, array in study.model.utilization.items()},
         "area_um2": report.area_um2,
         "bottleneck": report.bottleneck,
         "einsum_utilization": {t.einsum: report.einsum_utilization(t) for t in report.einsums},

@@ -145,11 +145,15 @@ class PictureModel(SpecModel):
 
 
 class StudyModel(SpecModel):
-    """A study file; `sensitivity` names the what-if that is shown beside every claim it concerns."""
+    """A study file; `experiment` is the published values' name for its rows.
+
+    `sensitivity` names the what-if that is shown beside every claim it concerns.
+    """
 
     description: str
     source: str
     published: str
+    experiment: str
     models: list[str]
     lengths: list[str]
     configurations: dict[str, ConfigurationModel]
