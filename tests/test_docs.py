@@ -1,0 +1,37 @@
+"""The documents' commands run on the files that they show, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_readme import ROOT, Block, blocks, execute, steps
+
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
+COMMANDS = [(d, b) for d in DOCUMENTS for b in blocks(d.read_text(encoding="utf-8")) if b.language == "console"]
+
+
+@pytest.mark.parametrize(("document", "block"), COMMANDS, ids=lambda x: x.stem if isinstance(x, Path) else "")
+def test_the_commands_run(document: Path, block: Block, tmp_path: Path) -> None:
+    for shown in blocks(document.read_text(encoding="utf-8")):
+        if shown.file:
+            (tmp_path / shown.file).write_text(shown.text, encoding="utf-8")
+    for step in steps(block.text):
+        assert execute(shlex.split(step.command), tmp_path)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.stem)
+def test_every_block_is_run_or_is_a_file(document: Path) -> None:
+    shown = blocks(document.read_text(encoding="utf-8"))
+    assert [b for b in shown if not b.file and b.language != "console"] == []
+    assert {b.language for b in shown} >= {"console"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.stem)
+def test_files_and_links_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:src|sim|mappers|tests)/[\w/.-]+)`", text) + re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT / "src" / "fusemap" / name).exists() or (document.parent / name).exists()
