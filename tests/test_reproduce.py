@@ -44,6 +44,12 @@ def found(accounting: str = "published") -> Reproduction:
     return reproduce(bench(), accounting)
 
 
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command use the reports that are there already."""
+    monkeypatch.setattr("fusemap.cli.reproduce.load_bench", lambda study: bench())
+
+
 def missed(rows: Iterable[StudyRow], values: Iterable[Published] = VALUES) -> list[str]:
     """The published quantities that rows do not meet."""
     return [c.published.quantity for c in compare(STUDY, rows, values) if not c.agrees]
@@ -249,6 +255,7 @@ def test_reasons_are_computed_from_the_reports() -> None:
 # --- the command ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize("accounting", ["published", "principled"])
 def test_json_holds_the_contract(accounting: str, fusemap: Run) -> None:
     outcome = fusemap("reproduce", "fusemax", "--json", "--accounting", accounting)
@@ -269,6 +276,7 @@ def test_json_holds_the_contract(accounting: str, fusemap: Run) -> None:
     assert (document["agreement"]["within_tolerance"] == 936) == (accounting == "published")
 
 
+@pytest.mark.usefixtures("remembered")
 def test_json_draws_only_where_it_is_told_to(fusemap: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fusemap("reproduce", "fusemax", "--json")
@@ -304,6 +312,7 @@ def test_an_unknown_study(fusemap: Run) -> None:
     assert (outcome.code, outcome.err) == (2, "error: unknown study fusemaxx\n  did you mean fusemax?\n")
 
 
+@pytest.mark.usefixtures("remembered")
 def test_a_directory_that_cannot_be_made_is_wrong_input(fusemap: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     outcome = fusemap("reproduce", "fusemax", "--figure", "9", "--out", str(tmp_path / "file/here"))
@@ -311,6 +320,7 @@ def test_a_directory_that_cannot_be_made_is_wrong_input(fusemap: Run, tmp_path: 
     assert outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("remembered")
 def test_the_text_names_claims_reasons_and_agreement(
     fusemap: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +373,7 @@ def test_a_machine_that_does_not_load_loses_no_others(monkeypatch: pytest.Monkey
         load_bench(STUDY).rows(accountings(STUDY, "published"))
 
 
+@pytest.mark.usefixtures("remembered")
 def test_a_value_that_is_missed_is_shown_and_exits_with_1(
     fusemap: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
