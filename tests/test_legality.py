@@ -159,17 +159,17 @@ CASES: dict[str, tuple[Draft, Draft, list[str]]] = {
     "a rank not covered": (
         Draft(outer=loops(n=3, m=2)),
         Draft(outer=loops(n=3)),
-        ["Y: loops over m cover 4 of 8: needs 8 coordinates, limit 4 coordinates"],
+        ["Y: loops over m: needs 8 coordinates, limit 4 coordinates (their bounds must multiply to 8)"],
     ),
     "a rank covered twice": (
         Draft(outer=loops(n=3, m=2)),
         Draft(outer=loops(n=6, m=2)),
-        ["Y: loops over n cover 24 of 12: needs 12 coordinates, limit 24 coordinates"],
+        ["Y: loops over n: needs 12 coordinates, limit 24 coordinates (their bounds must multiply to 12)"],
     ),
     "a loop over a rank that is not there": (
         Draft(outer=(*loops(n=3, m=2), Loop(rank="q", bound=1))),
         Draft(outer=(*loops(n=3, m=2), Loop(rank="q", bound=2))),
-        ["Y: loops over q cover 2 of 1: needs 1 coordinates, limit 2 coordinates"],
+        ["Y: loops over q: needs 1 coordinates, limit 2 coordinates (their bounds must multiply to 1)"],
     ),
     "a fanout too wide": (
         Draft(outer=loops(n=3, m=4), rows=loops(m=2)),
@@ -189,42 +189,46 @@ CASES: dict[str, tuple[Draft, Draft, list[str]]] = {
     "an operand without a keeper": (
         Draft(kept=frozenset("ABY")),
         Draft(external=frozenset(), kept=frozenset("AB"), sum_kept=frozenset("YZ")),
-        ["Y: no memory keeps Y: needs 1 keeper, limit 0 keeper"],
+        ["Y: no memory keeps Y: needs 1 keeper, limit 0 keeper (the outermost could)"],
     ),
     "read before it is made": (
         Draft(phases=(((("grid", "Y"),),), ((("line", "Z"),),))),
         Draft(phases=(((("line", "Z"),),), ((("grid", "Y"),),))),
         [
-            "Z reads Y, which is made in stage (1, 0) and read in (0, 0); the phase is not pipelined: "
-            "needs 1 stage, limit 0 stage"
+            'Z in stage "stage 0" of phase "phase 0" reads Y, made in stage "stage 0" of phase "phase 1": '
+            "needs 1 stage in between, limit 0 stage in between (run Y in an earlier stage)"
         ],
     ),
     "read in the stage that makes it": (
         Draft(phases=(((("grid", "Y"), ("line", "Z")),),), pipelined=True),
         Draft(phases=(((("grid", "Y"), ("line", "Z")),),)),
         [
-            "Z reads Y, which is made in stage (0, 0) and read in (0, 0); the phase is not pipelined: "
-            "needs 1 stage, limit 0 stage"
+            'Z in stage "stage 0" of phase "phase 0" reads Y, made in stage "stage 0" of phase "phase 0": '
+            "needs 1 stage in between, limit 0 stage in between (run Y in an earlier stage, or pipeline the phase)"
         ],
     ),
     "a pipeline does not reach over phases": (
         Draft(phases=(((("line", "Z"),), (("grid", "Y"),)),), pipelined=True),
         Draft(phases=(((("line", "Z"),),), ((("grid", "Y"),),)), pipelined=True),
         [
-            "Z reads Y, which is made in stage (1, 0) and read in (0, 0); the phase is not pipelined: "
-            "needs 1 stage, limit 0 stage"
+            'Z in stage "stage 0" of phase "phase 0" reads Y, made in stage "stage 0" of phase "phase 1": '
+            "needs 1 stage in between, limit 0 stage in between (run Y in an earlier stage)"
         ],
     ),
-    "bound twice": (Draft(), Draft(phases=BOUND_TWICE), ["Z is bound twice: needs 2 stage, limit 1 stage"]),
+    "bound twice": (
+        Draft(),
+        Draft(phases=BOUND_TWICE),
+        ["Z is bound twice: needs 2 stage, limit 1 stage (one is enough)"],
+    ),
     "not bound": (
         Draft(),
         Draft(phases=(((("grid", "Y"),),),)),
-        ["Z is bound to no stage: needs 1 stage, limit 0 stage"],
+        ["Z is bound to no stage: needs 1 stage, limit 0 stage (a stage on line could run it)"],
     ),
     "on another array": (
         Draft(array="grid", phases=(((("grid", "Y"),), (("grid", "Z"),)),)),
         Draft(array="grid"),
-        ["Z is bound to line but mapped on grid: needs 1 array, limit 0 array"],
+        ["Z is bound to line but mapped on grid: needs 1 array, limit 0 array (bind it to grid)"],
     ),
 }
 
@@ -243,7 +247,7 @@ def test_a_violation_is_named_and_its_neighbour_is_legal(case: str) -> None:
 def test_a_binding_of_an_einsum_that_is_not_there() -> None:
     phases = (((("grid", "Y"),), (("line", "Z"),)), ((("line", "W"),),))
     assert found(Draft(phases=phases)) == [
-        "the binding runs W, which the cascade lacks: needs 1 Einsum, limit 0 Einsum"
+        "the binding runs W, which the cascade lacks: needs 1 Einsum, limit 0 Einsum (valid names: Y, Z)"
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fusemap.archspec.arithmetic import largest_divisor
 from fusemap.archspec.types import Machine
-from fusemap.diagnostics import DoesNotFit, Violation
+from fusemap.diagnostics import DoesNotFit, Violation, did_you_mean
 from fusemap.mappers.types import (
     EinsumMapping,
     EinsumSpace,
@@ -66,8 +66,8 @@ def _coverage(space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
     for rank in sorted({*done, *extents}):
         need, covered = extents.get(rank, 1), done.get(rank, 1)
         if need != covered:
-            what = f"{space.name}: loops over {rank} cover {covered} of {need}"
-            found.append(Violation(what=what, need=need, limit=covered, unit="coordinates"))
+            what, hint = f"{space.name}: loops over {rank}", f"their bounds must multiply to {need}"
+            found.append(Violation(what=what, need=need, limit=covered, unit="coordinates", hint=hint))
     return found
 
 
@@ -123,7 +123,9 @@ def _registers(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> lis
 
 def _homeless(space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
     return [
-        Violation(what=f"{space.name}: no memory keeps {o.tensor}", need=1, limit=0, unit="keeper")
+        Violation(
+            what=f"{space.name}: no memory keeps {o.tensor}", need=1, limit=0, unit="keeper", hint="the outermost could"
+        )
         for o in space.operands
         if not any(isinstance(lv, Storage) and lv.keeps(o.tensor) for lv in nest.levels)
     ]
@@ -191,7 +193,8 @@ def _order(problem: Problem, mapping: Mapping) -> list[Violation]:
                     place[einsum] = (i, j)
     for space in problem.spaces:
         if space.name not in place:
-            found.append(Violation(what=f"{space.name} is bound to no stage", need=1, limit=0, unit="stage"))
+            hint = f"a stage on {mapping.nest(space.name).array} could run it"
+            found.append(Violation(what=f"{space.name} is bound to no stage", need=1, limit=0, unit="stage", hint=hint))
             continue
         for producer in sorted({*reads[space.name]} & set(place) - {space.name}):
             found += _precedence(mapping, producer, space.name, place)
@@ -201,20 +204,30 @@ def _order(problem: Problem, mapping: Mapping) -> list[Violation]:
 def _placed(
     problem: Problem, mapping: Mapping, place: dict[str, tuple[int, int]], einsum: str, array: str
 ) -> list[Violation]:
-    if einsum not in {s.name for s in problem.spaces}:
-        return [Violation(what=f"the binding runs {einsum}, which the cascade lacks", need=1, limit=0, unit="Einsum")]
+    known = {s.name for s in problem.spaces}
+    if einsum not in known:
+        what, hint = f"the binding runs {einsum}, which the cascade lacks", did_you_mean(einsum, sorted(known))
+        return [Violation(what=what, need=1, limit=0, unit="Einsum", hint=hint)]
     if einsum in place:
-        return [Violation(what=f"{einsum} is bound twice", need=2, limit=1, unit="stage")]
+        return [Violation(what=f"{einsum} is bound twice", need=2, limit=1, unit="stage", hint="one is enough")]
     mapped = mapping.nest(einsum).array
     if mapped != array:
-        return [Violation(what=f"{einsum} is bound to {array} but mapped on {mapped}", need=1, limit=0, unit="array")]
+        what, hint = f"{einsum} is bound to {array} but mapped on {mapped}", f"bind it to {mapped}"
+        return [Violation(what=what, need=1, limit=0, unit="array", hint=hint)]
     return []
 
 
 def _precedence(mapping: Mapping, producer: str, reader: str, place: dict[str, tuple[int, int]]) -> list[Violation]:
     made, read = place[producer], place[reader]
-    pipelined = made[0] == read[0] and mapping.binding[made[0]].pipelined
-    if made < read or pipelined:
+    same = made[0] == read[0]
+    if made < read or (same and mapping.binding[made[0]].pipelined):
         return []
-    what = f"{reader} reads {producer}, which is made in stage {made} and read in {read}; the phase is not pipelined"
-    return [Violation(what=what, need=1, limit=0, unit="stage")]
+    where = {name: _stage_name(mapping, at) for name, at in ((producer, made), (reader, read))}
+    what = f"{reader} in {where[reader]} reads {producer}, made in {where[producer]}"
+    hint = f"run {producer} in an earlier stage{', or pipeline the phase' if same else ''}"
+    return [Violation(what=what, need=1, limit=0, unit="stage in between", hint=hint)]
+
+
+def _stage_name(mapping: Mapping, at: tuple[int, int]) -> str:
+    phase = mapping.binding[at[0]]
+    return f'stage "{phase.stages[at[1]].name}" of phase "{phase.name}"'
