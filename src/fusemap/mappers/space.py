@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from fusemap.archspec.types import Workload
 from fusemap.diagnostics import input_error
@@ -11,7 +13,7 @@ from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.points import is_view, point_operators
 from fusemap.einsum_cascade.resolve import extent
 from fusemap.einsum_cascade.sized import check_sizes
-from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index, ShapeName
+from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index
 from fusemap.mappers.recurrence import sequential_ranks
 from fusemap.mappers.types import EinsumSpace, Operand, Problem
 
@@ -24,36 +26,66 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
     source. `init` statements set registers and are not counted. InputError: a size is missing or
     contradicts another one, an element is read that is never written, Einsums need each other in a circle.
     """
-    known = {*scope.known_shapes(cascade)}
-    given = {k: v for k, v in {**workload.sizes, **tiles}.items() if k in known}
-    sizes = dict(workload.sizes) | {str(name): size for name, size in check_sizes(cascade, given).items()}
-    batch = tuple(rank.lower() for rank in workload.batch if rank not in known)
-    missing = [rank for rank in batch if rank.upper() not in workload.sizes]
+    structure = _structure(cascade, workload.batch)
+    given = {k: v for k, v in {**workload.sizes, **tiles}.items() if k in structure.shapes}
+    resolved, extents = _extents(cascade, tuple(sorted(given.items())))
+    missing = [rank for rank in structure.batch if rank.upper() not in workload.sizes]
     if missing:
         raise input_error(f"workload {workload.name} batches over {missing[0].upper()} but gives it no size")
-    views = {e.name: scope.accesses(e)[0].tensor for e in cascade.einsums if is_view(e)}
-    extents = _extents(cascade, batch, sizes)
-    stepped = sequential_ranks(cascade)
-    spaces = tuple(
-        _space(e, batch, extents, stepped.get(e.name, frozenset())) for e in cascade.einsums if e.name not in views
-    )
-    external = {*scope.input_names(cascade), *scope.outputs(cascade)}
-    external |= {view for view, source in views.items() if source in external}
+    bound = dict(extents) | {rank: workload.sizes[rank.upper()] for rank in structure.batch}
+    spaces = (dataclasses.replace(s, ranks=tuple((r, bound[r]) for r, _ in s.ranks)) for s in structure.spaces)
     return Problem(
         cascade=cascade.name,
         workload=workload.name,
-        spaces=spaces,
-        sizes=tuple(sorted(sizes.items())),
-        external=frozenset(external),
-        views=tuple(sorted(views.items())),
-        notes=tuple(dict.fromkeys(note for space in spaces for note in space.notes)),
+        spaces=tuple(spaces),
+        sizes=tuple(sorted((dict(workload.sizes) | dict(resolved)).items())),
+        external=structure.external,
+        views=structure.views,
+        notes=tuple(dict.fromkeys(note for space in structure.spaces for note in space.notes)),
     )
 
 
-def _space(
-    einsum: Einsum, batch: tuple[str, ...], extents: Mapping[str, int], sequential: frozenset[str]
-) -> EinsumSpace:
-    variables = tuple(str(v) for v in scope.variables_of(einsum))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Structure:
+    """What a problem takes from the cascade alone; extents in `spaces` are 0."""
+
+    shapes: frozenset[str]
+    batch: tuple[str, ...]
+    spaces: tuple[EinsumSpace, ...]
+    external: frozenset[str]
+    views: tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=64)
+def _structure(cascade: Cascade, batched: tuple[str, ...]) -> _Structure:
+    """The cascade's Einsums without sizes, remembered because sweeps ask for few cascades at many sizes."""
+    shapes = frozenset(str(shape) for shape in scope.known_shapes(cascade))
+    batch = tuple(rank.lower() for rank in batched if rank not in shapes)
+    views = {str(e.name): str(scope.accesses(e)[0].tensor) for e in cascade.einsums if is_view(e)}
+    external = {*(str(n) for n in scope.input_names(cascade)), *(str(n) for n in scope.outputs(cascade))}
+    stepped = sequential_ranks(cascade)
+    return _Structure(
+        shapes=shapes,
+        batch=batch,
+        spaces=tuple(
+            _space(e, batch, stepped.get(e.name, frozenset())) for e in cascade.einsums if e.name not in views
+        ),
+        external=frozenset(external | {view for view, source in views.items() if source in external}),
+        views=tuple(sorted(views.items())),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _extents(
+    cascade: Cascade, given: tuple[tuple[str, int], ...]
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+    """Sizes of all shapes, for which the cascade is shown to be executable, and extents of all variables."""
+    sizes = check_sizes(cascade, dict(given))
+    extents = tuple((str(v), extent(cascade, sizes, v)) for v in scope.all_variables(cascade))
+    return tuple((str(name), size) for name, size in sizes.items()), extents
+
+
+def _space(einsum: Einsum, batch: tuple[str, ...], sequential: frozenset[str]) -> EinsumSpace:
     output = _operand(einsum.output, batch, is_output=True)
     inputs = tuple(_operand(a, batch, is_output=False) for a in dict.fromkeys(scope.accesses(einsum)))
     operators = point_operators(einsum)
@@ -62,18 +94,12 @@ def _space(
     notes += [_group_note(einsum, a) for a in scope.accesses(einsum) if any(_shared(i) for i in a.indices)]
     return EinsumSpace(
         name=einsum.name,
-        ranks=tuple((v, extents[v]) for v in (*batch, *variables)),
+        ranks=tuple((str(v), 0) for v in (*batch, *scope.variables_of(einsum))),
         operands=_distinct_labels((*inputs, output)),
         operators=(*operators.map, *reduce),
         notes=tuple(notes),
         sequential=sequential,
     )
-
-
-def _extents(cascade: Cascade, batch: tuple[str, ...], sizes: Mapping[str, int]) -> dict[str, int]:
-    """Extent of every variable, batch ranks included."""
-    known = {ShapeName(name): size for name, size in sizes.items()}
-    return {v: sizes[v.upper()] for v in batch} | {v: extent(cascade, known, v) for v in scope.all_variables(cascade)}
 
 
 def _operand(access: Access, batch: tuple[str, ...], *, is_output: bool) -> Operand:
