@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from conftest import Outcome
 
-from fusemap.archspec import load_arch, load_components
+from fusemap.archspec import load_arch, load_components, load_workload
+from fusemap.cli.reproduce import failure_lines
 from fusemap.diagnostics import InputError, input_error
+from fusemap.einsum_cascade import load
+from fusemap.sim.evaluate import evaluate
 from fusemap.sim.report import PhaseTime, Report, StageTime
 from fusemap.validation import reproduce as reproduce_module
 from fusemap.validation import reproduction as reproduction_module
@@ -131,6 +134,15 @@ def test_a_changed_energy_of_the_buffer_is_noticed(configuration: str, size: str
     key = f"{size.replace(' ', '')}_4096"
     override = f"sizes: {{{key}: {{capacity: {size}, width: 4096 bit, energy: {{{action}: 20000 pJ}}}}}}"
     assert missed_with(configuration, "sram", override, tmp_path) == ["energy_pj"]
+
+
+def test_remembered_mappings_give_what_evaluating_anew_gives() -> None:
+    for name in ("published", "principled"):
+        for configuration, parts in STUDY.model.configurations.items():
+            accounting = accountings(STUDY, name)[configuration]
+            machine, dataflow = bench().machine(configuration), bench().dataflow(configuration)
+            anew = evaluate(load(parts.cascade), machine, load_workload("T5@64K"), dataflow, accounting=accounting)
+            assert bench().report(configuration, "T5@64K", accounting) == anew
 
 
 # --- claims ---------------------------------------------------------------------------------------
@@ -281,7 +293,8 @@ def test_json_draws_only_where_it_is_told_to(fusemap: Run, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     fusemap("reproduce", "fusemax", "--json")
     assert list(tmp_path.iterdir()) == []
-    assert fusemap("reproduce", "fusemax", "--json", "--figure", "9", "--out", "to/here").json()
+    document = fusemap("reproduce", "fusemax", "--json", "--figure", "9", "--out", "to/here").json()
+    assert [f["figure"] for f in document["figures"]] == ["9"] and len(document["figures"][0]["points"]) == 120
     drawn = sorted(p.name for p in (tmp_path / "to/here").iterdir())
     assert drawn == ["figure-9.csv", "figure-9.pdf", "figure-9.png"]
 
@@ -333,16 +346,16 @@ def test_the_text_names_claims_reasons_and_agreement(
 
 
 def test_rows_that_fail_lose_no_others(fusemap: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = reproduce_module.evaluate
+    real = reproduce_module.plan
 
-    def failing(cascade: Any, machine: Any, workload: Any, dataflow: Any, **options: Any) -> Report:
+    def failing(cascade: Any, machine: Any, workload: Any, dataflow: Any, **options: Any) -> Any:
         if (workload.name, dataflow.name) == ("BERT@4K", "flat"):
             raise input_error("planted fault")
         if workload.name == "XLM@1M" and dataflow.name == "unfused":
             raise ZeroDivisionError("planted zero")
         return real(cascade, machine, workload, dataflow, **options)
 
-    monkeypatch.setattr(reproduce_module, "evaluate", failing)
+    monkeypatch.setattr(reproduce_module, "plan", failing)
     outcome = fusemap("reproduce", "fusemax", "--json")
     document = outcome.json()
     assert outcome.code == 1
@@ -351,8 +364,12 @@ def test_rows_that_fail_lose_no_others(fusemap: Run, monkeypatch: pytest.MonkeyP
         ("unfused", "XLM", "1M"),
         ("flat", "BERT", "4K"),
     ]
-    assert "flat on BERT@4K: error: planted fault" in outcome.err
-    assert "internal error: ZeroDivisionError: planted zero" in outcome.err
+    assert outcome.err.splitlines() == [
+        "not evaluated: unfused on XLM@1M",
+        "  internal error: ZeroDivisionError: planted zero",
+        "not evaluated: flat on BERT@4K",
+        "  error: planted fault",
+    ]
     assert all(c["computed"] for c in document["claims"])
 
 
@@ -369,6 +386,31 @@ def test_a_machine_that_does_not_load_loses_no_others(monkeypatch: pytest.Monkey
     assert broken.disagreements == ()
     assert [s.configuration for s in broken.steps] == ["unfused", "flat", "cascade"]
     assert any("have no computed row" in s for s in agreement_sentences(broken))
+    (text,) = failure_lines(broken.failures)
+    assert text == (
+        "not evaluated: arch on BERT@1K, arch on BERT@4K, arch on BERT@16K and 45 more\n  error: planted fault"
+    )
+
+
+def test_when_nothing_can_be_evaluated_the_report_says_so(
+    fusemap: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def failing(*arguments: Any, **options: Any) -> Report:
+        raise input_error("planted fault")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce_module, "plan", failing)
+    outcome = fusemap("reproduce", "fusemax")
+    assert outcome.code == 1
+    assert "No configuration could be evaluated." in outcome.out and "drawn" not in outcome.out
+    assert outcome.err.count("planted fault") == 1
+
+
+def test_a_bench_raises_what_one_row_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(name: str) -> Any:
+        raise input_error("planted fault")
+
+    monkeypatch.setattr(reproduce_module, "load_arch", failing)
     with pytest.raises(InputError, match="planted fault"):
         load_bench(STUDY).rows(accountings(STUDY, "published"))
 

@@ -12,7 +12,7 @@ from fusemap.cli.output import emit_json, table
 from fusemap.validation.figures import FigureData, choose_figures, figure_data, to_csv
 from fusemap.validation.figures_picture import PictureData, picture_data
 from fusemap.validation.reasons import listed
-from fusemap.validation.reproduce import load_bench
+from fusemap.validation.reproduce import Failure, load_bench
 from fusemap.validation.reproduction import Reproduction, reproduce
 from fusemap.validation.study import load_study
 from fusemap.validation.tables import (
@@ -56,11 +56,11 @@ def command(study: str, figure: str, accounting: str, out: str | None, as_json: 
     found = reproduce(bench, accounting)
     figures = [figure_data(loaded, name, found.rows, found.published) for name in chosen]
     if as_json:
-        emit_json(found.to_json())
+        emit_json(found.to_json() | ({} if figure == "all" else {"figures": [f.to_json() for f in figures]}))
     else:
         click.echo(report(found, figures if figure != "all" else ()))
-    for failure in found.failures:
-        click.echo(f"{failure.configuration} on {failure.model}@{failure.length}: {failure.message}", err=True)
+    for line in failure_lines(found.failures):
+        click.echo(line, err=True)
     if out is not None or not as_json:
         picture = picture_data(bench, found) if figure == "all" else None
         write(found, figures, picture, Path(out or f"out/{study}"), quiet=as_json)
@@ -102,9 +102,22 @@ def _footnote(found: Reproduction) -> Iterable[str]:
 
 
 def _means(found: Reproduction) -> str:
-    model = found.study.model
-    count, first = len(model.models) * len(model.lengths), next(iter(model.configurations.values())).label
-    return f"Means over {count} workloads; speed-up and energy are against {first}."
+    if not found.steps:
+        return "No configuration could be evaluated."
+    first = found.steps[0].configuration
+    label = found.study.model.configurations[first].label
+    count = sum(r.configuration == first for r in found.rows)
+    return f"Means over {count} workloads; speed-up and energy are against {label}."
+
+
+def failure_lines(failures: Iterable[Failure], most: int = 3) -> Iterable[str]:
+    """Each reason once, with the rows that it stopped."""
+    places: dict[str, list[str]] = {}
+    for failure in failures:
+        places.setdefault(failure.message, []).append(f"{failure.configuration} on {failure.model}@{failure.length}")
+    for message, rows in places.items():
+        more = f" and {len(rows) - most} more" if len(rows) > most else ""
+        yield f"not evaluated: {', '.join(rows[:most])}{more}\n  {message}"
 
 
 def as_table(found: Table) -> str:
@@ -131,12 +144,12 @@ def write(
     labels = {c: m.label for c, m in found.study.model.configurations.items()}
     names = []
     for data in figures:
-        names.append(f"figure-{data.name}")
-        (directory / f"{names[-1]}.csv").write_text(to_csv(data), encoding="utf-8")
         if data.points:
+            names.append(f"figure-{data.name}")
+            (directory / f"{names[-1]}.csv").write_text(to_csv(data), encoding="utf-8")
             save(draw(data, labels), directory, names[-1])
     if picture is not None:
         names.append(picture.name)
         save(draw_picture(picture), directory, picture.name, note=picture.fingerprint)
-    if not quiet:
+    if names and not quiet:
         click.echo(f"\n{wrapped([f'drawn in {directory}, each as PNG and PDF: {listed(names)}'])}")

@@ -40,6 +40,21 @@ class FigureData:
         pairs = [(p.computed, p.published) for p in self.points if p.published]
         return max((abs(computed / published - 1) for computed, published in pairs), default=0.0)
 
+    def to_json(self) -> dict[str, object]:
+        """The figure as a JSON object."""
+        points = [
+            {
+                "configuration": p.configuration,
+                "model": p.model,
+                "seq_len": p.seq_len,
+                "part": p.part,
+                "computed": p.computed,
+                "published": p.published,
+            }
+            for p in self.points
+        ]
+        return {"figure": self.name, "shows": self.shows, "points": points}
+
 
 Values = Mapping[tuple[str, str, int], Mapping[str, float]]  # (configuration, model, length) -> quantity -> value
 

@@ -14,14 +14,17 @@ from fusemap.diagnostics import DoesNotFit, InputError
 from fusemap.einsum_cascade.library import load
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow, load_dataflow
+from fusemap.mappers.types import Mapping as MappingOnMachine
+from fusemap.mappers.types import Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
-from fusemap.sim.evaluate import evaluate
+from fusemap.sim.evaluate import evaluate_mapping, plan
 from fusemap.sim.report import Report
 from fusemap.validation.accounting import published, with_slips
 from fusemap.validation.published import Comparison, Published
 from fusemap.validation.study import ClaimModel, Study
 
 Accountings: TypeAlias = Mapping[str, Accounting]  # by configuration
+Names: TypeAlias = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +81,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A study's parts, loaded when they are first used; `reports` remembers what was evaluated."""
+    """A study's parts, loaded when they are first used; remembers what was mapped and evaluated.
+
+    A mapping depends on an accounting only through the names that it sets.
+    """
 
     study: Study
     cascades: dict[str, Cascade] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     dataflows: dict[str, Dataflow] = field(default_factory=dict)
     workloads: dict[str, Workload] = field(default_factory=dict)
+    plans: dict[tuple[str, str, Names], tuple[Problem, MappingOnMachine]] = field(default_factory=dict)
     reports: dict[tuple[str, str, Accounting], Report] = field(default_factory=dict)
 
     def dataflow(self, configuration: str) -> Dataflow:
@@ -99,15 +106,19 @@ class Bench:
         """The report of one configuration on one workload."""
         key = (configuration, workload, accounting)
         if key not in self.reports:
-            parts = self.study.model.configurations[configuration]
-            self.reports[key] = evaluate(
-                _once(self.cascades, parts.cascade, load),
-                self.machine(configuration),
-                _once(self.workloads, workload, load_workload),
-                self.dataflow(configuration),
-                accounting=accounting,
-            )
+            problem, mapping = self._plan(configuration, workload, accounting)
+            machine = self.machine(configuration)
+            self.reports[key] = evaluate_mapping(problem, mapping, machine, accounting=accounting)
         return self.reports[key]
+
+    def _plan(self, configuration: str, workload: str, accounting: Accounting) -> tuple[Problem, MappingOnMachine]:
+        key = (configuration, workload, accounting.names)
+        if key not in self.plans:
+            cascade = _once(self.cascades, self.study.model.configurations[configuration].cascade, load)
+            sized = _once(self.workloads, workload, load_workload)
+            machine, dataflow = self.machine(configuration), self.dataflow(configuration)
+            self.plans[key] = plan(cascade, machine, sized, dataflow, accounting=accounting)
+        return self.plans[key]
 
     def row(self, configuration: str, model: str, length: str, accounting: Accounting) -> StudyRow:
         """One row of the study."""
