@@ -223,7 +223,7 @@ def damaged(text: str, random: Random) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_damage_ends_in_an_answer(fusemap: Command, tmp_path: Path, kind: str) -> None:
-    damage(fusemap, tmp_path, kind, range(60))
+    damage(fusemap, tmp_path, kind, range(30))
 
 
 @pytest.mark.slow

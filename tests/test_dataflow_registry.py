@@ -97,7 +97,7 @@ sizes = st.tuples(
 
 
 @pytest.mark.parametrize(("name", "cascade"), list(pairs()))
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(arrays=arrays, kib=st.sampled_from(KIB), sizes=sizes)
 def test_any_machine_and_workload(
     name: str, cascade: str, arrays: tuple[str, int, int, int, str], kib: int, sizes: tuple[int, int, int, int]

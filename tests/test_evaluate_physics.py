@@ -28,7 +28,7 @@ features = st.sampled_from([64, 128, 1, 80, 6])
 lengths = st.sampled_from([1024, 4096, 96, 2, 1, 3000, 1 << 18, 1 << 20, 1009, 500_000])
 sizes = st.tuples(features, features, lengths, lengths, st.sampled_from([12, 1, 5]), st.sampled_from([64, 1, 3]))
 same_length = st.tuples(features, lengths, st.sampled_from([12, 1])).map(lambda t: (t[0], t[0], t[1], t[1], t[2], 4))
-examples = settings(max_examples=10)
+examples = settings(max_examples=8)
 
 
 def machine(name: str, mib: float = 32, **other: object) -> Machine:

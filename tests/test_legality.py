@@ -358,3 +358,16 @@ def test_two_tiles_of_one_tensor_are_both_held() -> None:
     assert resident((space, mapping), "M0") == {"X": 4 * 2 + 4 * 3}
     same = replace(space, operands=(first, replace(second, ranks=first.ranks), output))
     assert resident((same, mapping), "M0") == {"X": 4 * 2}
+
+
+def test_a_view_of_what_is_made_later_is_read_too_early() -> None:
+    """Z reads V, another indexing of W, another indexing of Y."""
+    reads_view = replace(COLUMN_SUM, operands=(make_operand("V", {"m", "n"}), COLUMN_SUM.output))
+    problem = replace(PROBLEM, spaces=(PRODUCT, reads_view), views=(("V", "W"), ("W", "Y")))
+    early = Draft(
+        phases=(((("line", "Z"),),), ((("grid", "Y"),),)), sum_kept=frozenset("VZ"), external=frozenset("ABVYZ")
+    )
+    (violation,) = violations(problem, early.mapping(), MACHINE)
+    assert violation.what.startswith('Z in stage "stage 0" of phase "phase 0" reads Y, made in')
+    late = replace(early, phases=SEPARATE)
+    assert violations(problem, late.mapping(), MACHINE) == ()

@@ -166,17 +166,23 @@ class _Checker:
         arrays = {array.name: [dim.name for dim in array.dims] for array in machine.arrays}
         self.known((*at, "array"), nest.array, list(arrays), _lacks(machine, "array"))
         order = {name: i for i, name in enumerate(storage_names(machine))}
-        last = -1
+        last, spread = -1, ""
         for i, level in enumerate(nest.levels):
             path: Path = (*at, "levels", i)
             if (level.memory is None) == (level.spatial is None):
                 self.fail(path, 'a level is either a "memory" or "spatial"')
             elif level.spatial is not None:
+                spread = level.spatial
                 if nest.array in arrays:
                     absent = f"array {nest.array} has no dimension"
                     self.known((*path, "spatial"), level.spatial, arrays[nest.array], absent)
             elif self.known((*path, "memory"), level.memory or "", list(order), _lacks(machine, "memory")):
                 last = self._in_order((*path, "memory"), order, level.memory or "", last, machine)
+                if spread and last < len(machine.memories):
+                    self.fail(
+                        (*path, "memory"),
+                        f"{level.memory} stands inside the fanout over {spread}, but there is only one",
+                    )
         if last < 0 and len(self.found) == before:
             self.fail((*at, "levels"), f"nest {name} has no memory level")
         return len(self.found) == before
