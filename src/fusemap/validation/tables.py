@@ -151,7 +151,19 @@ def agreement_sentences(found: Reproduction) -> list[str]:
     missing = sum(bool(p.configuration) for p in found.published) - len(found.comparisons)
     if missing:
         sentences.append(f"{missing} published values have no computed row to compare with")
-    return sentences + [_difference(c) for c in found.disagreements][:10]
+    if found.disagreements and found.accounting != "published":
+        sentences.append(f"{found.accounting} accounting: the study's slips are corrected, so these differ")
+    return [*sentences, *_differences(found.disagreements)]
+
+
+def _differences(missed: Iterable[Comparison]) -> Iterable[str]:
+    """The published values that are not met: how many of each quantity, and the one that is furthest off."""
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for comparison in missed:
+        groups.setdefault((comparison.published.configuration, comparison.published.quantity), []).append(comparison)
+    for members in groups.values():
+        worst = max(members, key=lambda c: abs(c.relative_error))
+        yield f"{len(members)} not met, at most {_difference(worst)}"
 
 
 def _where(members: Sequence[Comparison]) -> str:
