@@ -27,21 +27,23 @@ def headline_table(found: Audit) -> Table:
 
 
 def matrix(found: Audit, findings: Sequence[Finding], *, in_turn: bool = False) -> Table:
-    """Findings by claims, the published claims above; `.` where a claim stays what it is without the finding.
+    """Findings by claims, the published claims above; `.` where a claim stays as published.
 
-    `in_turn`: the findings build on one another.
+    `in_turn`: the findings build on one another, and `.` is a claim that stays as in the row above.
     """
     short = {c.claim: c.short for c in found.study.model.claims}
     names = [c.claim for c in found.published]
     rows = [("published", *map(digits, found.published))]
-    rows += [(f"+ {f.name}" if in_turn else f.name, *_cells(f)) for f in findings]
+    rows += [
+        (f"+ {f.name}" if in_turn else f.name, *_cells(f, f.base if in_turn else found.published)) for f in findings
+    ]
     if in_turn:
         rows.append(("principled", *map(digits, found.principled)))
     return Table(headers=("", *(short[n] for n in names)), align="l" + "r" * len(names), rows=tuple(rows))
 
 
-def _cells(finding: Finding) -> Iterable[str]:
-    for claim, base in zip(finding.claims, finding.base, strict=True):
+def _cells(finding: Finding, above: Iterable[Claim]) -> Iterable[str]:
+    for claim, base in zip(finding.claims, above, strict=True):
         yield digits(claim) if changed(claim, base) else SAME
 
 
