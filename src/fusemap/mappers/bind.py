@@ -47,7 +47,8 @@ def map_cascade(
 
     `cost` prices candidate mappings where the dataflow asks for a search. `overrides` replace names of
     the dataflow's expressions (what-if); `sizes` add sizes that the workload does not have. InputError:
-    the dataflow does not match the cascade, a bound is not a positive integer, a name is unknown.
+    the dataflow does not match the cascade or the machine, a bound is not a positive integer, a name is
+    unknown. DoesNotFit: a memory is smaller than the dataflow `needs` for its smallest tiles.
     """
     names = _names(dataflow, {**workload.sizes, **(sizes or {})}, machine, overrides or {})
     shapes = scope.known_shapes(cascade)
@@ -135,7 +136,7 @@ class _Binder:
         unmapped = sorted(present - set(model.einsums))
         if not faults and (not unmapped or model.otherwise == "search"):
             return frozenset(model.einsums), ()
-        if model.otherwise == "search":
+        if model.otherwise == "search" and self.problem.cascade not in model.cascades:
             meant = ", ".join(model.cascades)
             note = f"{self.dataflow.name}: its nests are for {meant}; every Einsum is mapped on its own by search"
             return frozenset(), (note,)
