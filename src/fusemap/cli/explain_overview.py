@@ -23,10 +23,10 @@ def latency(explanation: Explanation) -> str:
     sources = Sources()
     term = explanation.derivation("latency").terms[0]
     head = [f"latency {si(report.latency_s, 's')} = sum over phases of max(compute, memory)"]
-    compute, memory = term.parts[0].parts
+    compute = term.parts[0].parts[0]
     head.append(f"  compute = cycles / {quantity(compute.parts[1])}{sources.mark(compute.parts[1].source)}")
-    if memory.parts:
-        head.append(f"  memory = traffic / {quantity(memory.parts[1])}{sources.mark(memory.parts[1].source)}")
+    for bandwidth in dict.fromkeys(phase.parts[1].parts[1] for phase in term.parts if phase.parts[1].parts):
+        head.append(f"  memory = traffic / {quantity(bandwidth)}{sources.mark(bandwidth.source)}")
     blocks = ["\n".join(head), _phases(term), _stages(term), _einsum_cycles(explanation, sources)]
     return "\n\n".join([*blocks, "\n".join(_changes(explanation)), str(sources)])
 

@@ -148,9 +148,9 @@ def operator_rows(space: EinsumSpace, nest: EinsumMapping, machine: Machine, acc
             )
 
 
-def traffic_words(moved: tuple[Moved, ...], outermost: str) -> float:
-    """Words that the Einsum exchanges with the outermost memory."""
-    return sum(m.read_words + m.written_words for m in moved if m.count.memory == outermost)
+def traffic_words(moved: tuple[Moved, ...], memory: str) -> float:
+    """Words that the Einsum reads from and writes to a memory."""
+    return sum(m.read_words + m.written_words for m in moved if m.count.memory == memory)
 
 
 def _outward(reads: float, updates: float, accounting: Accounting) -> tuple[float, float]:

@@ -73,7 +73,7 @@ def evaluate_mapping(
         rows += memory_rows(space, moved[space.name], place_of, accounting)
         rows += operator_rows(space, mapping.nest(space.name), machine, accounting)
     times = {s.name: einsum_time(s, mapping.nest(s.name), machine, accounting) for s in problem.spaces}
-    words = {name: traffic_words(items, outermost) for name, items in moved.items()}
+    words = {m.name: {e: traffic_words(items, m.name) for e, items in moved.items()} for m in machine.memories}
     return Report(
         cascade=problem.cascade,
         arch=machine.name,
@@ -81,7 +81,7 @@ def evaluate_mapping(
         dataflow=mapping.dataflow,
         accounting=accounting.name,
         clock_hz=machine.clock_hz,
-        traffic_bytes=sum(words.values()) * machine.word_bytes,
+        traffic_bytes=sum(words[outermost].values()) * machine.word_bytes,
         area_um2=area_um2(machine),
         rows=tuple(rows),
         phases=tuple(phase_time(p, times, words, machine) for p in mapping.binding),

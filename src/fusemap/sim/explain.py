@@ -70,8 +70,10 @@ def explain(evaluation: Evaluation) -> Explanation:
     ArithmeticError if a derivation does not lead to the number in the report: a fault of the model.
     """
     moved = moved_by_einsum(evaluation)
-    traffic = traffic_terms(evaluation, moved)
     case, report = evaluation, evaluation.report
+    outermost = case.machine.memories[0].name
+    memories = dict.fromkeys((outermost, *(phase.memory for phase in report.phases)))
+    traffic = {memory: traffic_terms(evaluation, moved, memory) for memory in memories}
     cycles = {
         time.einsum: cycles_term(time.einsum, case.problem, case.mapping, case.machine, case.accounting)
         for time in report.einsums
@@ -79,7 +81,7 @@ def explain(evaluation: Evaluation) -> Explanation:
     derivations = (
         _latency(evaluation, cycles, traffic),
         _energy(evaluation, energy_terms(evaluation, moved)),
-        _traffic(evaluation, traffic),
+        _traffic(evaluation, traffic[outermost]),
         _area(evaluation),
         _utilization(evaluation, cycles),
     )
@@ -103,16 +105,21 @@ def document(explanation: Explanation, terms: Mapping[str, Sequence[Term]]) -> d
     }
 
 
-def _latency(evaluation: Evaluation, cycles: Mapping[str, Term], traffic: Sequence[OperandTraffic]) -> Derivation:
-    machine, mapping = evaluation.machine, evaluation.mapping
-    moved = [traffic_of(phase.einsums, traffic, machine) for phase in mapping.binding]
+def _latency(
+    evaluation: Evaluation, cycles: Mapping[str, Term], traffic: Mapping[str, Sequence[OperandTraffic]]
+) -> Derivation:
+    machine, mapping, times = evaluation.machine, evaluation.mapping, evaluation.report.phases
+    moved = [
+        (machine.memory(time.memory), traffic_of(phase.einsums, traffic[time.memory], machine))
+        for phase, time in zip(mapping.binding, times, strict=True)
+    ]
     term = latency_term(mapping, machine, cycles, moved)
     parts = [
         Part(term=cycles[time.einsum], einsum=time.einsum, component=time.array) for time in evaluation.report.einsums
     ]
-    for phase in term.parts:
+    for phase, time in zip(term.parts, times, strict=True):
         memory = dataclasses.replace(phase.parts[-1], name=f"memory in {phase.name}")
-        parts.append(Part(term=memory, component=machine.memories[0].name))
+        parts.append(Part(term=memory, component=time.memory))
     return Derivation(metric="latency", terms=(term,), parts=tuple(parts))
 
 

@@ -19,7 +19,7 @@ MovedByEinsum = Mapping[str, tuple[Moved, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperandTraffic:
-    """Words that an Einsum exchanges with the outermost memory for one operand."""
+    """Words that an Einsum moves at a memory for one operand."""
 
     einsum: str
     label: str
@@ -51,9 +51,8 @@ def energy_terms(evaluation: Evaluation, moved: MovedByEinsum) -> tuple[Term, ..
     return tuple(_energy(row, count) for row, count in zip(evaluation.report.rows, counts, strict=True))
 
 
-def traffic_terms(evaluation: Evaluation, moved: MovedByEinsum) -> tuple[OperandTraffic, ...]:
-    """The words of every operand that is moved from and to the outermost memory, in the order of the cascade."""
-    memory = evaluation.machine.memories[0].name
+def traffic_terms(evaluation: Evaluation, moved: MovedByEinsum, memory: str) -> tuple[OperandTraffic, ...]:
+    """The words of every operand that is moved from and to a memory, in the order of the cascade."""
     found = []
     for einsum, items in moved.items():
         for item in items:
@@ -66,7 +65,7 @@ def traffic_terms(evaluation: Evaluation, moved: MovedByEinsum) -> tuple[Operand
 
 
 def traffic_of(einsums: Sequence[str], traffic: Sequence[OperandTraffic], machine: Machine) -> Term:
-    """Bytes that some Einsums exchange with the outermost memory."""
+    """Bytes that some Einsums move at the memory of `traffic`."""
     words = [total(einsum, [operand.words for operand in traffic if operand.einsum == einsum]) for einsum in einsums]
     return product("traffic", total("words", words), bytes_per_word(machine), unit="B")
 

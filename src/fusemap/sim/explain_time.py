@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fusemap.archspec.types import Machine
+from fusemap.archspec.types import Machine, Memory
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.mappers.types import Phase, Problem, Stage
 from fusemap.mappers.units import units
@@ -42,12 +42,12 @@ def cycles_term(
 
 
 def latency_term(
-    mapping: CascadeMapping, machine: Machine, cycles: Mapping[str, Term], traffic: Sequence[Term]
+    mapping: CascadeMapping, machine: Machine, cycles: Mapping[str, Term], traffic: Sequence[tuple[Memory, Term]]
 ) -> Term:
-    """Sum over phases of max(compute, memory), from the cycles of each Einsum and the traffic of each phase."""
+    """Sum over phases of max(compute, memory), from cycles per Einsum, and slowest memory and its traffic per phase."""
     phases = []
-    for phase, moved in zip(mapping.binding, traffic, strict=True):
-        parts = [_compute(phase, machine, cycles), _memory(machine, moved)]
+    for phase, (memory, moved) in zip(mapping.binding, traffic, strict=True):
+        parts = [_compute(phase, machine, cycles), _memory(machine, memory, moved)]
         phases.append(largest(f"phase {phase.name}", parts, "s"))
     return total("latency", phases, "s")
 
@@ -67,10 +67,10 @@ def utilization_term(array: str, report: Report, cycles: Mapping[str, Term]) -> 
 
 
 def reliefs(report: Report) -> tuple[Relief, ...]:
-    """What each array, the stalls and the memory cost: the latency without them, least first."""
+    """What each array, the stalls and each memory cost: the latency without them, least first."""
     arrays = dict.fromkeys(a for phase in report.phases for stage in phase.stages for a, _ in stage.busy_cycles)
     stalls = ["stall"] if any(s.stall_cycles for phase in report.phases for s in phase.stages) else []
-    memories = dict.fromkeys(phase.memory for phase in report.phases)
+    memories = dict.fromkeys(memory for phase in report.phases for memory, _ in phase.memory_times)
     found = [
         Relief(resource=name, latency_s=sum(_without(phase, name, report.clock_hz) for phase in report.phases))
         for name in (*arrays, *stalls, *memories)
@@ -83,7 +83,8 @@ def _without(phase: PhaseTime, resource: str, clock_hz: float) -> float:
     for stage in phase.stages:
         cycles += max((c for array, c in stage.busy_cycles if array != resource), default=0)
         cycles += 0 if resource == "stall" else stage.stall_cycles
-    return max(cycles / clock_hz, 0.0 if resource == phase.memory else phase.memory_s)
+    memory_s = max((seconds for memory, seconds in phase.memory_times if memory != resource), default=0.0)
+    return max(cycles / clock_hz, memory_s)
 
 
 def _compute(phase: Phase, machine: Machine, cycles: Mapping[str, Term]) -> Term:
@@ -107,8 +108,7 @@ def _stage(stage: Stage, cycles: Mapping[str, Term]) -> Term:
     return total(f"stage {stage.name}", [largest("busiest array", arrays, "cycles"), *stalls], "cycles")
 
 
-def _memory(machine: Machine, traffic: Term) -> Term:
-    memory = machine.memories[0]
+def _memory(machine: Machine, memory: Memory, traffic: Term) -> Term:
     if memory.bandwidth_bytes_per_s is None:
         return given("memory", 0.0, "s", source=f"{memory.name} has no bandwidth limit")
     source = dict(memory.sources).get("bandwidth_bytes_per_s", machine.source)

@@ -27,19 +27,29 @@ def einsum_time(space: EinsumSpace, nest: EinsumMapping, machine: Machine, accou
 
 
 def phase_time(
-    phase: Phase, times: AbstractMapping[str, EinsumTime], words: AbstractMapping[str, float], machine: Machine
+    phase: Phase,
+    times: AbstractMapping[str, EinsumTime],
+    words: AbstractMapping[str, AbstractMapping[str, float]],
+    machine: Machine,
 ) -> PhaseTime:
-    """max(sum of stage cycles / clock, bytes of the phase / bandwidth of the outermost memory)."""
+    """max(sum of stage cycles / clock, words of the phase * word size / bandwidth of each memory that has one).
+
+    `words` are those that each memory moves for each Einsum; memories work at the same time.
+    """
     stages = tuple(_stage_time(stage, times) for stage in phase.stages)
-    memory = machine.memories[0]
-    moved = sum(words[e] for e in phase.einsums) * machine.word_bytes
-    bandwidth = memory.bandwidth_bytes_per_s
+    memory_times = tuple(
+        (memory.name, sum(words[memory.name][e] for e in phase.einsums) * machine.word_bytes / bandwidth)
+        for memory in machine.memories
+        if (bandwidth := memory.bandwidth_bytes_per_s) is not None
+    )
+    memory, memory_s = max(memory_times, key=lambda item: item[1], default=(machine.memories[0].name, 0.0))
     return PhaseTime(
         name=phase.name,
         stages=stages,
         compute_s=sum(s.cycles for s in stages) / machine.clock_hz,
-        memory_s=0.0 if bandwidth is None else moved / bandwidth,
-        memory=memory.name,
+        memory_s=memory_s,
+        memory=memory,
+        memory_times=memory_times,
     )
 
 
