@@ -58,13 +58,18 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseTime:
-    """A phase takes the longer of its compute time and its memory time."""
+    """A phase takes the longer of its compute time and its memory time.
+
+    `memory` is the memory that takes longest, `memory_s` its time, `memory_times` those of all memories
+    whose bandwidth is a limit.
+    """
 
     name: str
     stages: tuple[StageTime, ...]
     compute_s: float
     memory_s: float
     memory: str
+    memory_times: tuple[tuple[str, float], ...] = ()
 
     @property
     def latency_s(self) -> float:
@@ -104,7 +109,10 @@ class EinsumTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The result of evaluating a mapped cascade: SI units, energies in pJ, areas in um^2."""
+    """The result of evaluating a mapped cascade: SI units, energies in pJ, areas in um^2.
+
+    `dataflow_choice` says why this dataflow was taken (empty: it was asked for).
+    """
 
     cascade: str
     arch: str
@@ -119,6 +127,7 @@ class Report:
     einsums: tuple[EinsumTime, ...]
     tiles: tuple[tuple[str, float | str], ...] = ()
     notes: tuple[str, ...] = ()
+    dataflow_choice: str = ""
 
     @property
     def latency_s(self) -> float:
@@ -157,6 +166,7 @@ class Report:
             "arch": self.arch,
             "workload": self.workload,
             "dataflow": self.dataflow,
+            "dataflow_choice": self.dataflow_choice,
             "accounting": self.accounting,
             "latency_s": self.latency_s,
             "energy_pj": self.energy_pj,
