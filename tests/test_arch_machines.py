@@ -190,10 +190,21 @@ def test_a_size_that_is_not_published_is_named_only_when_asked() -> None:
     assert 'component "sram" (512 KiB x 4096 bit) has no energy for action "read"' in str(caught.value)
     assert str(caught.value).startswith("archs/flat-edge.yaml:10:15: error: ")
     assert "the table has energy for: 16 MiB x 4096 bit, 32 MiB x 4096 bit" in str(caught.value)
+    own = "give yours under components.sram.sizes.512KiB_4096 (capacity, width, energy, source)"
+    assert own in str(caught.value)
     unlisted = parse_arch("extends: fusemax-cloud\nsource: me\nmemories: {global_buffer: {capacity: 3 MiB}}\n")
     with pytest.raises(InputError, match="has no area") as caught:
         area_um2(unlisted)
     assert "16 KiB x 256 bit" in str(caught.value)
+    assert "components.sram.sizes.3MiB_4096 (capacity, width, area, source)" in str(caught.value)
+
+
+def test_a_price_given_where_the_message_says_is_used() -> None:
+    size = "{capacity: 512 KiB, width: 4096 bit, energy: {read: 400 pJ, write: 500 pJ}, source: my macro}"
+    text = f"extends: flat-edge\nsource: me\ncomponents: {{sram: {{sizes: {{512KiB_4096: {size}}}}}}}\n"
+    buffer = parse_arch(text).memory("global_buffer").component
+    assert (buffer.energy("read").value, buffer.energy("read").source) == (400, "my macro")
+    assert buffer.area().value == 2797486.3484
 
 
 def table_data() -> dict[str, Any]:
@@ -243,8 +254,9 @@ def test_a_deleted_area_is_missed_by_name(name: str) -> None:
 
 
 def test_the_adder_has_no_area_of_its_own() -> None:
-    with pytest.raises(InputError, match='component "add" has no area'):
+    with pytest.raises(InputError, match='component "add" has no area') as caught:
         load_components("45nm").component("add").area()
+    assert "give yours under components.add (area, source)" in str(caught.value)
 
 
 def test_a_missing_action_names_the_nearest() -> None:

@@ -27,7 +27,10 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A component as one machine uses it: `label` names it with its size, `place` is where it is used."""
+    """A component as one machine uses it: `label` names it with its size, `place` is where it is used.
+
+    `key` is where a file writes its numbers (`components.sram.sizes.16MiB_4096`), `sized` whether for a size.
+    """
 
     name: str
     label: str
@@ -37,6 +40,8 @@ class Component:
     place: Place = field(compare=False, repr=False)
     sizes_with_energy: tuple[str, ...] = ()
     sizes_with_area: tuple[str, ...] = ()
+    key: str = ""
+    sized: bool = False
 
     @property
     def energy_pj(self) -> Mapping[str, Quantity]:
@@ -49,7 +54,7 @@ class Component:
         if action in known:
             return known[action]
         message = f'{self.label} has no energy for action "{action}" in {self.table}'
-        hint = did_you_mean(action, list(known), noun="actions") or _listed("energy", self.sizes_with_energy)
+        hint = did_you_mean(action, list(known), noun="actions") or self._absent("energy", self.sizes_with_energy)
         raise self.place.error(message, hint=hint)
 
     def area(self) -> Quantity:
@@ -57,11 +62,13 @@ class Component:
         if self.area_um2 is not None:
             return self.area_um2
         message = f"{self.label} has no area in {self.table}"
-        raise self.place.error(message, hint=_listed("area", self.sizes_with_area))
+        raise self.place.error(message, hint=self._absent("area", self.sizes_with_area))
 
-
-def _listed(what: str, sizes: Sequence[str]) -> str:
-    return f"the table has {what} for: {', '.join(sizes)}" if sizes else ""
+    def _absent(self, what: str, sizes: Sequence[str]) -> str:
+        """What the table has instead, and where a number of one's own goes."""
+        listed = f"the table has {what} for: {', '.join(sizes)}\n  " if sizes else ""
+        keys = f"capacity, width, {what}" if self.sized else what
+        return f"{listed}give yours under {self.key} ({keys}, source) in a file that extends the machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,7 @@ class Price:
 class Size:
     """One published size of a memory macro: its capacity and row width, with what is known of it."""
 
+    label: str
     capacity_bytes: int
     width_bits: int
     energies: tuple[tuple[str, Price], ...]
@@ -143,6 +151,7 @@ class ComponentTable:
             area_um2=entry.area.evaluate(names) if entry.area is not None else None,
             table=self.file,
             place=place,
+            key=f"components.{name}",
         )
 
 
@@ -162,7 +171,18 @@ def _sized(entry: Entry, bindings: Mapping[str, Value], file: str, place: Place)
         place=place,
         sizes_with_energy=tuple(str(s) for s in entry.sizes if s.energies),
         sizes_with_area=tuple(str(s) for s in entry.sizes if s.area),
+        key=f"components.{entry.name}.sizes.{size.label if size else _new_label(capacity, width)}",
+        sized=True,
     )
+
+
+def _new_label(capacity_bytes: int, width_bits: int) -> str:
+    """A name for a size that the table does not have.
+
+    >>> _new_label(16 * 2**20, 4096)
+    '16MiB_4096'
+    """
+    return size_text(capacity_bytes, width_bits).removesuffix(" bit").replace(" x ", "_").replace(" ", "")
 
 
 def size_text(capacity_bytes: int, width_bits: int) -> str:

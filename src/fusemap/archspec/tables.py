@@ -88,6 +88,7 @@ def _sizes(reader: Reader, path: Path, model: ComponentModel) -> tuple[Size, ...
         capacity = int(reader.quantity((*at, "capacity"), size.capacity)[0])
         width = int(reader.quantity((*at, "width"), size.width)[0])
         built = Size(
+            label=label,
             capacity_bytes=capacity,
             width_bits=width,
             energies=_energies(reader, at, size.energy, []),
