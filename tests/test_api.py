@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Outcome
 
 import fusemap as fm
+from fusemap.einsum_cascade.types import TensorName
 from fusemap.sim.accounting import PRINCIPLED
 from fusemap.sim.report import Report
-
-Run = Callable[..., Outcome]
 
 
 def test_import_loads_nothing_heavy() -> None:
@@ -55,25 +52,6 @@ def test_names_and_objects_give_the_same_report() -> None:
     )
     assert isinstance(named, Report)
     assert named == loaded
-
-
-@pytest.mark.parametrize("accounting", ["principled", "published"])
-def test_evaluate_is_the_document_of_the_command(fusemap: Run, accounting: str) -> None:
-    arguments = ("attention-3pass", "--arch", "flat-cloud", "--workload", "T5@4K", "--accounting", accounting)
-    document = fusemap("evaluate", *arguments, "--json").json()
-    report = fm.evaluate("attention-3pass", arch="flat-cloud", workload="T5@4K", accounting=accounting)
-    del document["dataflow_choice"]
-    assert json.loads(json.dumps(report.to_json())) == document
-
-
-def test_explain_is_the_document_of_the_command(fusemap: Run) -> None:
-    arguments = ("attention-1pass", "--arch", "fusemax-cloud", "--workload", "T5@4K")
-    document = fusemap("explain", *arguments, "traffic", "--json").json()
-    explanation = fm.explain("attention-1pass", arch="fusemax-cloud", workload="T5@4K").to_json()
-    assert explanation["schema"] == "fusemap/explain/1"
-    metrics = json.loads(json.dumps(explanation["metrics"]))
-    assert list(metrics) == ["latency", "energy", "traffic", "area", "utilization"]
-    assert metrics["traffic"] == document["metrics"]["traffic"]
 
 
 def test_slips_can_be_switched_off() -> None:
@@ -115,11 +93,60 @@ def test_errors_are_those_of_the_package() -> None:
         )
 
 
+def test_a_report_says_why_its_dataflow_was_chosen() -> None:
+    chosen = fm.evaluate("attention-3pass", arch="flat-cloud", workload="T5@4K")
+    asked = fm.evaluate("attention-3pass", arch="flat-cloud", workload="T5@4K", dataflow=chosen.dataflow)
+    assert (chosen.dataflow, chosen.dataflow_choice, asked.dataflow_choice) == ("flat", "faster than unfused", "")
+
+
 def test_run_executes_on_arrays() -> None:
     x = np.random.default_rng(0).standard_normal((3, 8))
-    y = fm.run("softmax", {"N": 3, "K": 8}, {"X": x})["Y"]
-    expected = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(y, expected)
+    result = fm.run("softmax", {"N": 3, "K": 8}, {"X": x})
+    assert isinstance(result, fm.Execution)
+    np.testing.assert_allclose(result["Y"], np.exp(x) / np.exp(x).sum(axis=1, keepdims=True))
+
+
+def test_a_run_is_a_mapping_of_its_outputs() -> None:
+    result = fm.run("attention-1pass", {"M": 8, "M0": 4})
+    assert (list(result), len(result), "AV" in result, "Q" in result) == (["AV"], 1, True, False)
+    assert dict(result)["AV"].shape == (16, 16)
+    with pytest.raises(KeyError, match="Q"):
+        result["Q"]
+    assert result.tensors[TensorName("Q")].values.shape == (16, 16)
+    assert (result.sizes["M1"], result.chosen) == (2, ("E", "P", "F"))
+    assert repr(result) == "<Execution of attention-1pass with M=8, M1=2, M0=4, E=16, P=16, F=16: AV>"
+
+
+def test_an_output_with_absent_elements_is_masked(tmp_path: Path) -> None:
+    path = tmp_path / "tail.cascade"
+    path.write_text("input A[k]\nY[k] = A[k] for k > 0\n")
+    assert fm.run(path, inputs={"A": [1.0, 2.0]})["Y"].tolist() == [None, 2.0]
+
+
+def test_a_run_takes_the_options_of_the_interpreter() -> None:
+    assert fm.run("softmax", dtype=np.float32)["Y"].dtype == np.float32
+    assert (fm.run("softmax", seed=1)["Y"] != fm.run("softmax", seed=2)["Y"]).any()
+
+
+@pytest.mark.parametrize("given", [[[1.0], [1.0, 2.0]], [["a"]], [1.0], 1.0], ids=str)
+def test_an_input_that_does_not_fit_is_an_input_error(given: Any) -> None:
+    with pytest.raises(fm.InputError, match="input X"):
+        fm.run("softmax", {"N": 2}, {"X": given})
+
+
+def test_results_of_a_study_are_typed() -> None:
+    reproduced = fm.reproduce("fusemax", accounting="principled")
+    assert isinstance(reproduced, fm.Reproduction)
+    audited = fm.audit("fusemax")
+    assert isinstance(audited, fm.Audit)
+    assert [c.computed for c in audited.principled] == [r.claim.computed for r in reproduced.claims]
+
+
+def test_an_unknown_study_or_accounting_is_an_input_error() -> None:
+    with pytest.raises(fm.InputError, match="fusemax"):
+        fm.audit("fusemx")
+    with pytest.raises(fm.InputError, match="did you mean principled"):
+        fm.reproduce("fusemax", accounting="principle")
 
 
 def test_lists_are_the_registries() -> None:

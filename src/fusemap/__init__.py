@@ -5,8 +5,9 @@
 >>> f"{report.latency_s:.4f} s, limited by {report.bottleneck}"
 '0.0297 s, limited by array_1d'
 
-A cascade, arch, workload or dataflow is a built-in name, a path, or the loaded object. Everything is
-imported when it is first used: `import fusemap` alone loads no other package.
+A cascade, arch, workload or dataflow is a built-in name, a path, or the loaded object. The `.to_json()` of a
+result is the document that the command of the same name prints with `--json`. Everything is imported when
+it is first used: `import fusemap` alone loads no other package.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from fusemap.archspec.archs import load_arch
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
     from fusemap.diagnostics import DoesNotFit, InputError
+    from fusemap.einsum_cascade.execution import Execution
     from fusemap.einsum_cascade.library import load as load_cascade
     from fusemap.einsum_cascade.library import names as list_cascades
     from fusemap.einsum_cascade.types import Cascade
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from fusemap.sim.choose import Evaluation
     from fusemap.sim.explain import Explanation
     from fusemap.sim.report import Report
+    from fusemap.validation.audit import Audit
+    from fusemap.validation.reproduce import Bench
+    from fusemap.validation.reproduction import Reproduction
 
 __version__ = "0.1.0"
 
@@ -43,13 +48,16 @@ DataflowLike: TypeAlias = "str | PathLike[str] | Dataflow"
 
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "Audit": ("fusemap.validation.audit", "Audit"),
         "Cascade": ("fusemap.einsum_cascade.types", "Cascade"),
         "Dataflow": ("fusemap.mappers.dataflow", "Dataflow"),
         "DoesNotFit": ("fusemap.diagnostics", "DoesNotFit"),
+        "Execution": ("fusemap.einsum_cascade.execution", "Execution"),
         "Explanation": ("fusemap.sim.explain", "Explanation"),
         "InputError": ("fusemap.diagnostics", "InputError"),
         "Machine": ("fusemap.archspec.types", "Machine"),
         "Report": ("fusemap.sim.report", "Report"),
+        "Reproduction": ("fusemap.validation.reproduction", "Reproduction"),
         "Workload": ("fusemap.archspec.types", "Workload"),
         "list_cascades": ("fusemap.einsum_cascade.library", "names"),
         "list_dataflows": ("fusemap.mappers.dataflow", "names"),
@@ -61,14 +69,18 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 __all__ = [
+    "Audit",
     "Cascade",
     "Dataflow",
     "DoesNotFit",
+    "Execution",
     "Explanation",
     "InputError",
     "Machine",
     "Report",
+    "Reproduction",
     "Workload",
+    "audit",
     "evaluate",
     "explain",
     "list_archs",
@@ -79,6 +91,7 @@ __all__ = [
     "load_cascade",
     "load_dataflow",
     "load_workload",
+    "reproduce",
     "run",
 ]
 
@@ -120,16 +133,41 @@ def explain(
 
 
 def run(
-    cascade: CascadeLike, sizes: Mapping[str, int], inputs: Mapping[str, ArrayLike], **options: Any
-) -> dict[str, NDArray[Any]]:
-    """The outputs of a cascade on NumPy arrays; options and errors as `fusemap.einsum_cascade.run`.
+    cascade: CascadeLike,
+    sizes: Mapping[str, int] | None = None,
+    inputs: Mapping[str, ArrayLike] | None = None,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Execution:
+    """Execute a cascade on NumPy arrays, or on standard normal inputs; a mapping from its outputs to their arrays.
+
+    Sizes that are left open follow from the inputs or are chosen small. Options (`dtype`, `operators`) and
+    errors as `fusemap.einsum_cascade.run`.
 
     >>> run("softmax", {"N": 1, "K": 2}, {"X": [[0.0, 0.0]]})["Y"].tolist()
     [[0.5, 0.5]]
     """
-    from fusemap.einsum_cascade.interpreter import run as execute
+    from fusemap.einsum_cascade.execution import run_cascade
 
-    return execute(_cascade(cascade), sizes, inputs, **options)
+    return run_cascade(_cascade(cascade), sizes, inputs, seed=seed, **options)
+
+
+def reproduce(study: str, *, accounting: str = "published") -> Reproduction:
+    """Recompute a published study, as it charged (`published`) or with its slips corrected (`principled`).
+
+    The result holds every row, the headline claims, and how they agree with the published values.
+    """
+    from fusemap.validation.reproduction import reproduce as reproduced
+
+    return reproduced(_bench(study), accounting)
+
+
+def audit(study: str) -> Audit:
+    """The known slips of a published study's accounting: what each is, and its effect on every headline claim."""
+    from fusemap.validation.audit import audit as audited
+
+    return audited(_bench(study))
 
 
 def list_archs() -> tuple[str, ...]:
@@ -171,6 +209,13 @@ def _evaluation(
         accounting=rules,
         sizes=sizes,
     )
+
+
+def _bench(study: str) -> Bench:
+    from fusemap.validation.reproduce import load_bench
+    from fusemap.validation.study import load_study
+
+    return load_bench(load_study(study))
 
 
 def _cascade(cascade: CascadeLike) -> Cascade:

@@ -11,7 +11,7 @@ from fusemap.cli.reproduce import as_table, wrapped
 from fusemap.validation.audit import Audit, Finding, audit
 from fusemap.validation.reproduce import load_bench
 from fusemap.validation.study import load_study
-from fusemap.validation.tables_audit import headline_table, matrix, size_sentence, to_json, what_if_sentences
+from fusemap.validation.tables_audit import headline_table, matrix, size_sentence, what_if_sentences
 
 
 @click.command("audit", short_help="List the known slips of a published accounting.")
@@ -26,7 +26,7 @@ def command(study: str, as_json: bool) -> None:
     """
     found = audit(load_bench(load_study(study)))
     if as_json:
-        emit_json(to_json(found))
+        emit_json(found.to_json())
     else:
         click.echo(report(found))
 

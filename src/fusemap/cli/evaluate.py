@@ -35,7 +35,7 @@ def command(as_json: bool, **given: Any) -> None:
     case = case_from(given)
     evaluation = evaluated(case)
     if as_json:
-        emit_json({**evaluation.report.to_json(), "dataflow_choice": evaluation.choice})
+        emit_json(evaluation.report.to_json())
     else:
         click.echo(summary(case, evaluation))
 
@@ -51,7 +51,7 @@ def summary(case: Case, evaluation: Evaluation) -> str:
 def heading(evaluation: Evaluation) -> str:
     """What was evaluated: cascade, machine, workload, dataflow and accounting."""
     report = evaluation.report
-    chosen = f" (chosen: {evaluation.choice})" if evaluation.choice else ""
+    chosen = f" (chosen: {report.dataflow_choice})" if report.dataflow_choice else ""
     lines = [
         f"{report.cascade} on {report.arch}, {report.workload}",
         f"dataflow {report.dataflow}{chosen}; {report.accounting} accounting",

@@ -31,7 +31,7 @@ NESTS_SHOWN = 2
 def command(metric: str | None, einsum: str, component: str, tensor: str, as_json: bool, **given: Any) -> None:
     """Say why CASCADE has its latency, energy, traffic, area or utilization (METRIC) on a machine.
 
-    Without METRIC: latency and energy. First the biggest contributions; with --einsum, --component or
+    Without METRIC: latency and energy; with --json all. First the biggest contributions; with --einsum, --component or
     --tensor how each of their numbers follows from loop bounds, unit energies and their sources.
 
     \b
@@ -41,7 +41,8 @@ def command(metric: str | None, einsum: str, component: str, tensor: str, as_jso
     """
     case = case_from(given)
     explanation = explain(evaluated(case))
-    metrics = (metric,) if metric else DEFAULT
+    default = METRICS if as_json else DEFAULT
+    metrics = (metric,) if metric else default
     selection = Selection(einsum=einsum, component=component, tensor=tensor)
     selected = {m: select(explanation, m, selection) for m in metrics}
     if not any(selected.values()):

@@ -17,8 +17,10 @@ from typing import Any
 
 import click
 
+from fusemap.cli.output import emit_json, refusal
 from fusemap.diagnostics import DoesNotFit, InputError
 
+_AS_JSON = "fusemap.as_json"  # what all contexts of a command share: whether it prints a document
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OK, ANSWER_IS_NO, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 70, 130, 141
 
@@ -53,7 +55,9 @@ class LazyCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """The context of the real command, whose `invoke` the group then calls."""
-        return self.load().make_context(info_name, args, parent=parent, **extra)
+        context = self.load().make_context(info_name, args, parent=parent, **extra)
+        context.meta[_AS_JSON] = context.params.get("as_json", False)
+        return context
 
 
 class CommandGroup(click.Group):
@@ -71,9 +75,14 @@ class CommandGroup(click.Group):
             return super().make_context(info_name, args, parent=parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click's; the output is flushed while an error can still be handled."""
+        """As click's; a no is a document too, and the output is flushed while an error can still be handled."""
         with _closed_pipe_is_an_exit():
-            result = super().invoke(ctx)
+            try:
+                result = super().invoke(ctx)
+            except DoesNotFit as answer:
+                if ctx.meta.get(_AS_JSON):
+                    emit_json(refusal(str(ctx.invoked_subcommand), answer))
+                raise
             sys.stdout.flush()
             return result
 

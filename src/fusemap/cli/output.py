@@ -7,9 +7,12 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
+
+from fusemap.diagnostics import DoesNotFit
 
 _SCHEMA = re.compile(r"fusemap/[a-z][a-z0-9-]*/[1-9][0-9]*")
 
@@ -35,6 +38,22 @@ def emit_json(document: Mapping[str, Any]) -> None:
     if bad is not None:
         raise ValueError(f"{bad[0]} is {bad[1]}, which JSON cannot hold")
     click.echo(json.dumps({"schema": schema, **document}, indent=2, allow_nan=False))
+
+
+def refusal(command: str, answer: DoesNotFit) -> dict[str, object]:
+    """The document of a command whose answer is that nothing fits.
+
+    >>> from fusemap.diagnostics import Violation
+    >>> need = Violation(what="global_buffer", need=40, limit=32, unit="MiB")
+    >>> refusal("evaluate", DoesNotFit("softmax", (need,)))["violations"]
+    [{'what': 'global_buffer', 'need': 40, 'limit': 32, 'unit': 'MiB', 'hint': ''}]
+    """
+    return {
+        "schema": f"fusemap/{command}/1",
+        "fits": False,
+        "subject": answer.subject,
+        "violations": [asdict(violation) for violation in answer.violations],
+    }
 
 
 def table(rows: Sequence[Sequence[str]], headers: Sequence[str], align: str = "", width: int = 100) -> str:

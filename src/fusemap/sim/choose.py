@@ -26,7 +26,7 @@ Refused: TypeAlias = InputError | DoesNotFit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """A report with all that it was computed from; `choice` says why this dataflow (empty: it was asked for)."""
+    """A report with all that it was computed from."""
 
     machine: Machine
     workload: Workload
@@ -34,7 +34,6 @@ class Evaluation:
     mapping: CascadeMapping
     accounting: Accounting
     report: Report
-    choice: str = ""
 
 
 def evaluate_case(
@@ -60,7 +59,8 @@ def evaluate_case(
         dataflow, choice = choose_dataflow(cascade, machine, workload, sizes=sizes)
     else:
         choice = ""
-    return _evaluated(cascade, machine, workload, dataflow, accounting(dataflow.name), given, choice)
+    found = _evaluated(cascade, machine, workload, dataflow, accounting(dataflow.name), given)
+    return dataclasses.replace(found, report=dataclasses.replace(found.report, dataflow_choice=choice))
 
 
 def choose_dataflow(
@@ -79,7 +79,7 @@ def choose_dataflow(
         legal: list[tuple[float, float, Dataflow]] = []
         for candidate in group:
             try:
-                report = _evaluated(cascade, machine, workload, candidate, PRINCIPLED, sizes or {}, "").report
+                report = _evaluated(cascade, machine, workload, candidate, PRINCIPLED, sizes or {}).report
             except (InputError, DoesNotFit) as refusal:
                 refusals.append((candidate, refusal))
             else:
@@ -126,7 +126,6 @@ def _evaluated(
     dataflow: Dataflow,
     accounting: Accounting,
     sizes: Mapping[str, int],
-    choice: str,
 ) -> Evaluation:
     sized = _resized(workload, sizes)
     _check_names(cascade, workload, [dataflow], sizes)
@@ -139,7 +138,6 @@ def _evaluated(
         mapping=mapping,
         accounting=accounting,
         report=evaluate_mapping(problem, mapping, machine, accounting=accounting),
-        choice=choice,
     )
 
 

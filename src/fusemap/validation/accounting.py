@@ -17,8 +17,7 @@ def accounting(name: str, dataflow: str, *, without: Collection[str] = (), study
     >>> accounting("published", "flat", without=["overflow"]).partition_bits is None
     True
     """
-    if name not in NAMES:
-        raise input_error(f"unknown accounting {name}", hint=did_you_mean(name, NAMES, noun="accountings"))
+    check_name(name)
     if name == "principled":
         if without:
             raise input_error("--without switches slips of the published accounting off; principled has none")
@@ -28,6 +27,12 @@ def accounting(name: str, dataflow: str, *, without: Collection[str] = (), study
         if slip not in slips:
             raise input_error(f"unknown slip {slip}", hint=did_you_mean(slip, list(slips), noun="slips"))
     return with_slips(PRINCIPLED, {n: s for n, s in slips.items() if n not in without}, dataflow, name="published")
+
+
+def check_name(name: str) -> None:
+    """InputError unless there is an accounting of this name."""
+    if name not in NAMES:
+        raise input_error(f"unknown accounting {name}", hint=did_you_mean(name, NAMES, noun="accountings"))
 
 
 def published(study: Study, dataflow: str) -> Accounting:

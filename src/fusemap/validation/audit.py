@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.report import Report
 from fusemap.validation.accounting import with_slips
+from fusemap.validation.published import load_published
 from fusemap.validation.reasons import lanes_in_use
 from fusemap.validation.reproduce import Bench, Claim, StudyRow, accountings, claims
 from fusemap.validation.study import SlipModel, Study, WhatIfModel
@@ -46,16 +47,43 @@ class Finding:
 class Audit:
     """The claims as published and with every slip corrected; each slip alone, then one after another.
 
-    `elements_in_use`: array -> configuration -> share of its processing elements in use while it works.
+    `printed`: claim -> the value in print, where there is one. `elements_in_use`: array -> configuration ->
+    share of its processing elements in use while it works.
     """
 
     study: Study
+    printed: Mapping[str, float]
     published: tuple[Claim, ...]
     principled: tuple[Claim, ...]
     slips: tuple[Finding, ...]
     cumulative: tuple[Finding, ...]
     what_if: tuple[Finding, ...]
     elements_in_use: Mapping[str, Mapping[str, float]]
+
+    def to_json(self) -> dict[str, object]:
+        """The document `fusemap/audit/1`."""
+        model = self.study.model
+        return {
+            "schema": "fusemap/audit/1",
+            "study": self.study.name,
+            "source": model.source,
+            "claims": [
+                {
+                    "claim": c.claim,
+                    "published": self.printed.get(c.claim),
+                    "recomputed": c.computed,
+                    "corrected": p.computed,
+                    "mean": c.mean,
+                    "geometric": p.geometric if p.pick == "mean" else None,
+                }
+                for c, p in zip(self.published, self.principled, strict=True)
+            ],
+            "slips": [_finding_json(f) for f in self.slips],
+            "cumulative": [_finding_json(f) for f in self.cumulative],
+            "what_if": [{**_finding_json(f), "without": list(model.what_if[f.name].without)} for f in self.what_if],
+            "elements_in_use": {array: dict(shares) for array, shares in self.elements_in_use.items()},
+            "limits": list(model.limits),
+        }
 
 
 def audit(bench: Bench) -> Audit:
@@ -76,6 +104,7 @@ def audit(bench: Bench) -> Audit:
     rows = bench.rows(base)
     return Audit(
         study=study,
+        printed={p.quantity: p.value for p in load_published(study) if not p.configuration},
         published=claims(study, rows),
         principled=claims(study, bench.rows(accountings(study, "principled"))),
         slips=tuple(alone),
@@ -141,3 +170,25 @@ def _sizes(rows: tuple[StudyRow, ...], base: tuple[StudyRow, ...]) -> tuple[Size
                     seq_len=row.seq_len,
                 )
     return tuple(largest.values())
+
+
+def _finding_json(finding: Finding) -> dict[str, object]:
+    return {
+        "id": finding.name,
+        "title": finding.title,
+        "what": finding.what,
+        "sizes": [
+            {
+                "configuration": s.configuration,
+                "quantity": s.quantity,
+                "largest_change": s.change,
+                "model": s.model,
+                "seq_len": s.seq_len,
+            }
+            for s in finding.sizes
+        ],
+        "claims": [
+            {"claim": c.claim, "before": b.computed, "computed": c.computed, "mean": c.mean}
+            for c, b in zip(finding.claims, finding.base, strict=True)
+        ],
+    }

@@ -19,7 +19,7 @@ from fusemap.mappers.types import Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.evaluate import evaluate_mapping, plan
 from fusemap.sim.report import Report
-from fusemap.validation.accounting import published, with_slips
+from fusemap.validation.accounting import check_name, published, with_slips
 from fusemap.validation.published import Comparison, Published
 from fusemap.validation.study import ClaimModel, Study
 
@@ -167,7 +167,8 @@ def _failure(configuration: str, model: str, length: str, message: str) -> Failu
 
 
 def accountings(study: Study, name: str) -> dict[str, Accounting]:
-    """The accounting of every configuration: `principled`, or `published` with the study's slips."""
+    """The accounting of every configuration: `principled`, or `published` with the study's slips; else InputError."""
+    check_name(name)
     if name == "principled":
         return dict.fromkeys(study.model.configurations, PRINCIPLED)
     return {c: published(study, parts.dataflow) for c, parts in study.model.configurations.items()}

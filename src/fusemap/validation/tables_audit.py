@@ -1,4 +1,4 @@
-"""An audit as tables of text cells, sentences and one JSON document."""
+"""An audit as tables of text cells and sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from fusemap.validation.audit import Audit, Finding, Size
 from fusemap.validation.figures import short_length
-from fusemap.validation.published import load_published
 from fusemap.validation.reasons import listed, percent
 from fusemap.validation.reproduce import Claim
 from fusemap.validation.tables import Table
@@ -17,7 +16,7 @@ _CHANGED = 1e-9
 
 def headline_table(found: Audit) -> Table:
     """Each claim as printed, as recomputed with all slips, and with every slip corrected."""
-    printed = _printed(found)
+    printed = found.printed
     rows = [
         (c.claim, f"{printed[c.claim]:g}" if c.claim in printed else "-", digits(c), digits(p), _change(c, p), c.mean)
         for c, p in zip(found.published, found.principled, strict=True)
@@ -108,56 +107,3 @@ def _idle(found: Audit) -> Iterable[str]:
             texts = [f"{label} uses {percent(share)}" for label, share in partly.items()]
             rest = ", the others all" if len(partly) < len(shares) else ""
             yield f"while {array} works, {listed(texts)} of its processing elements{rest}"
-
-
-def to_json(found: Audit) -> dict[str, object]:
-    """The document `fusemap/audit/1`."""
-    model = found.study.model
-    printed = _printed(found)
-    return {
-        "schema": "fusemap/audit/1",
-        "study": found.study.name,
-        "source": model.source,
-        "claims": [
-            {
-                "claim": c.claim,
-                "published": printed.get(c.claim),
-                "recomputed": c.computed,
-                "corrected": p.computed,
-                "mean": c.mean,
-                "geometric": p.geometric if p.pick == "mean" else None,
-            }
-            for c, p in zip(found.published, found.principled, strict=True)
-        ],
-        "slips": [_finding_json(f) for f in found.slips],
-        "cumulative": [_finding_json(f) for f in found.cumulative],
-        "what_if": [{**_finding_json(f), "without": list(model.what_if[f.name].without)} for f in found.what_if],
-        "elements_in_use": {array: dict(shares) for array, shares in found.elements_in_use.items()},
-        "limits": list(model.limits),
-    }
-
-
-def _finding_json(finding: Finding) -> dict[str, object]:
-    return {
-        "id": finding.name,
-        "title": finding.title,
-        "what": finding.what,
-        "sizes": [
-            {
-                "configuration": s.configuration,
-                "quantity": s.quantity,
-                "largest_change": s.change,
-                "model": s.model,
-                "seq_len": s.seq_len,
-            }
-            for s in finding.sizes
-        ],
-        "claims": [
-            {"claim": c.claim, "before": b.computed, "computed": c.computed, "mean": c.mean}
-            for c, b in zip(finding.claims, finding.base, strict=True)
-        ],
-    }
-
-
-def _printed(found: Audit) -> dict[str, float]:
-    return {p.quantity: p.value for p in load_published(found.study) if not p.configuration}
