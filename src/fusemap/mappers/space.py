@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fusemap.archspec.types import Workload
-from fusemap.diagnostics import input_error
+from fusemap.diagnostics import Diagnostic, InputError, input_error
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.points import is_view, point_operators
-from fusemap.einsum_cascade.resolve import extent
+from fusemap.einsum_cascade.resolve import extent, resolve_sizes
 from fusemap.einsum_cascade.sized import check_sizes
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index
 from fusemap.mappers.recurrence import sequential_ranks
@@ -28,7 +28,11 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
     """
     structure = _structure(cascade, workload.batch)
     given = {k: v for k, v in {**workload.sizes, **tiles}.items() if k in structure.shapes}
-    resolved, extents = _extents(cascade, tuple(sorted(given.items())))
+    try:
+        resolved, extents = _extents(cascade, tuple(sorted(given.items())))
+    except InputError:
+        _require_sizes(cascade, given, workload)
+        raise
     missing = [rank for rank in structure.batch if rank.upper() not in workload.sizes]
     if missing:
         raise input_error(f"workload {workload.name} batches over {missing[0].upper()} but gives it no size")
@@ -54,6 +58,21 @@ class _Structure:
     spaces: tuple[EinsumSpace, ...]
     external: frozenset[str]
     views: tuple[tuple[str, str], ...]
+
+
+def _require_sizes(cascade: Cascade, given: Mapping[str, int], workload: Workload) -> None:
+    """InputError for missing and contradicting sizes, which says where sizes come from."""
+    try:
+        resolve_sizes(cascade, given)
+    except InputError as error:
+        raise InputError(tuple(_with_origin(d, workload) for d in error.diagnostics)) from None
+
+
+def _with_origin(diagnostic: Diagnostic, workload: Workload) -> Diagnostic:
+    """The diagnostic of a size, saying where sizes come from."""
+    origin = f"workload {workload.name} gives {', '.join(sorted(workload.sizes))}; --size adds others"
+    hint = f"{diagnostic.hint}: {origin}" if diagnostic.hint else origin
+    return dataclasses.replace(diagnostic, hint=hint)
 
 
 @lru_cache(maxsize=64)
