@@ -11,9 +11,9 @@ from test_counts_random import assert_counts
 from test_library import sized
 
 from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.catalog import load, names
 from fusemap.einsum_cascade.counts import operation_counts
 from fusemap.einsum_cascade.counts_record import OperationCount
-from fusemap.einsum_cascade.library import load, names
 from fusemap.einsum_cascade.operators import BUILTIN
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.points import is_view, point_operators

@@ -10,13 +10,13 @@ import pytest
 
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import interpreter
+from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.interpreter import execute, run
 from fusemap.einsum_cascade.interpreter_cells import Cells, Value
 from fusemap.einsum_cascade.interpreter_contract import contract
 from fusemap.einsum_cascade.interpreter_schedule import Loop, Pool, einsums_of, schedule
 from fusemap.einsum_cascade.interpreter_sizes import Extents
 from fusemap.einsum_cascade.interpreter_values import Machine
-from fusemap.einsum_cascade.library import load
 from fusemap.einsum_cascade.operators import BUILTIN
 from fusemap.einsum_cascade.parser import parse
 

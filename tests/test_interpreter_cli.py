@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import Outcome
 
+from fusemap.einsum_cascade.catalog import load, names
 from fusemap.einsum_cascade.interpreter_defaults import fill_sizes
-from fusemap.einsum_cascade.library import load, names
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.sized import check_sizes
 

@@ -14,9 +14,9 @@ from attention_reference import attention, causal, grouped_attention, softmax, w
 
 from fusemap import einsum_cascade as package
 from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.catalog import load, names
 from fusemap.einsum_cascade.interpreter import execute, run
 from fusemap.einsum_cascade.interpreter_defaults import fill_sizes
-from fusemap.einsum_cascade.library import load, names
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.scope import output_variables, outputs
 from fusemap.einsum_cascade.sized import check_sizes, written_boxes

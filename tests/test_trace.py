@@ -13,7 +13,7 @@ import yaml
 from fusemap.archspec.archs import load_arch
 from fusemap.archspec.workloads import load_workload
 from fusemap.diagnostics import InputError
-from fusemap.einsum_cascade.library import load
+from fusemap.einsum_cascade.catalog import load
 from fusemap.mappers.dataflow import load_dataflow
 from fusemap.sim.evaluate import evaluate
 from fusemap.sim.report import Report

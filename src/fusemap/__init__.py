@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
     from fusemap.diagnostics import DoesNotFit, InputError
+    from fusemap.einsum_cascade.catalog import load as load_cascade
+    from fusemap.einsum_cascade.catalog import names as list_cascades
     from fusemap.einsum_cascade.execution import Execution
-    from fusemap.einsum_cascade.library import load as load_cascade
-    from fusemap.einsum_cascade.library import names as list_cascades
     from fusemap.einsum_cascade.types import Cascade
     from fusemap.mappers.dataflow import Dataflow, load_dataflow
     from fusemap.mappers.dataflow import names as list_dataflows
@@ -59,10 +59,10 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Report": ("fusemap.sim.report", "Report"),
         "Reproduction": ("fusemap.validation.reproduction", "Reproduction"),
         "Workload": ("fusemap.archspec.types", "Workload"),
-        "list_cascades": ("fusemap.einsum_cascade.library", "names"),
+        "list_cascades": ("fusemap.einsum_cascade.catalog", "names"),
         "list_dataflows": ("fusemap.mappers.dataflow", "names"),
         "load_arch": ("fusemap.archspec.archs", "load_arch"),
-        "load_cascade": ("fusemap.einsum_cascade.library", "load"),
+        "load_cascade": ("fusemap.einsum_cascade.catalog", "load"),
         "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
     }

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fusemap.cli.output import emit_json, table
 from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import input_error
+from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.execution import Execution, run_cascade, summary
-from fusemap.einsum_cascade.library import load
 from fusemap.einsum_cascade.scope import outputs
 
 Arrays = dict[str, NDArray[Any]]

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusemap.einsum_cascade.catalog import load, names
     from fusemap.einsum_cascade.counts import operation_counts
     from fusemap.einsum_cascade.counts_record import OperationCount
     from fusemap.einsum_cascade.interpreter import Tensor, execute, run
-    from fusemap.einsum_cascade.library import load, names
     from fusemap.einsum_cascade.operators import BUILTIN, Operators
     from fusemap.einsum_cascade.parser import parse, parse_file
     from fusemap.einsum_cascade.points import PointOperators, is_view, point_operators
@@ -49,7 +49,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "counts": ("operation_counts",),
         "counts_record": ("OperationCount",),
         "interpreter": ("Tensor", "execute", "run"),
-        "library": ("load", "names"),
+        "catalog": ("load", "names"),
         "operators": ("BUILTIN", "Operators"),
         "parser": ("parse", "parse_file"),
         "points": ("PointOperators", "is_view", "point_operators"),

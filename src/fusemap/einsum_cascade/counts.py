@@ -20,7 +20,7 @@ def operation_counts(cascade: Cascade, operators: Operators = BUILTIN) -> tuple[
     Filters are counted exactly, in closed form or as a Sum. Shapes are positive integer symbols; a
     partitioned one is the product of its factors. Inits come first. Loads SymPy.
 
-    >>> from fusemap.einsum_cascade.library import load
+    >>> from fusemap.einsum_cascade.catalog import load
     >>> [f"{c.einsum} {c.operator} {c.count}" for c in operation_counts(load("attention-3pass"))][:4]
     ['QK mul E*M*P', 'QK sum E*M*P - M*P', 'GM max M*P - P', 'SN sub M*P']
     """

@@ -97,7 +97,7 @@ def run_cascade(
     Sizes that are not given follow from the inputs' shapes; those still open are chosen small. Errors as
     `fusemap.einsum_cascade.interpreter.run`, and InputError when memory does not suffice.
 
-    >>> from fusemap.einsum_cascade.library import load
+    >>> from fusemap.einsum_cascade.catalog import load
     >>> run_cascade(load("softmax"), {"N": 2, "K": 8})
     <Execution of softmax with N=2, K=8: Y>
     """

@@ -15,7 +15,7 @@ def fill_sizes(cascade: Cascade, sizes: Mapping[str, int]) -> tuple[dict[str, in
 
     A rank gets 16, a factor of a partition 4, or the largest divisor up to 4 where the whole is given.
 
-    >>> from fusemap.einsum_cascade.library import load
+    >>> from fusemap.einsum_cascade.catalog import load
     >>> fill_sizes(load("attention-1pass"), {"M": 18})
     ({'M': 18, 'E': 16, 'P': 16, 'F': 16, 'M0': 3, 'M1': 6}, ('E', 'P', 'F', 'M0'))
     """

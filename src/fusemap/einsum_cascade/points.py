@@ -20,7 +20,7 @@ class PointOperators:
 def point_operators(einsum: Einsum) -> PointOperators:
     """The operators of one point: those of the expression, operands before the operator, and the reduction.
 
-    >>> from fusemap.einsum_cascade.library import load
+    >>> from fusemap.einsum_cascade.catalog import load
     >>> einsums = {e.name: e for e in load("attention-1pass").einsums}
     >>> point_operators(einsums["SLN"])
     PointOperators(map=('sub', 'exp'), reduce=None)
@@ -36,7 +36,7 @@ def is_view(einsum: Einsum) -> bool:
 
     A view computes nothing and needs no storage of its own.
 
-    >>> from fusemap.einsum_cascade.library import load
+    >>> from fusemap.einsum_cascade.catalog import load
     >>> [e.name for e in load("attention-1pass").einsums if is_view(e)]
     ['BK', 'BV']
     """

@@ -12,7 +12,7 @@ from fusemap.einsum_cascade.types import Cascade
 def sequential_ranks(cascade: Cascade) -> Mapping[str, frozenset[str]]:
     """The iterative ranks that each Einsum of a recurrence steps through; they cannot be spread over lanes.
 
-    >>> from fusemap.einsum_cascade.library import load
+    >>> from fusemap.einsum_cascade.catalog import load
     >>> {name: set(ranks) for name, ranks in sequential_ranks(load("softmax-online")).items()}
     {'RM': {'k'}, 'SPD': {'k'}, 'RD': {'k'}}
     """

@@ -11,7 +11,7 @@ from fusemap.archspec.archs import load_arch
 from fusemap.archspec.types import Machine, Workload
 from fusemap.archspec.workloads import load_workload
 from fusemap.diagnostics import DoesNotFit, InputError
-from fusemap.einsum_cascade.library import load
+from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.mappers.types import Mapping as MappingOnMachine
