@@ -188,7 +188,7 @@ def test_a_size_that_is_not_published_is_named_only_when_asked() -> None:
     with pytest.raises(InputError) as caught:
         buffer.energy("read")
     assert 'component "sram" (512 KiB x 4096 bit) has no energy for action "read"' in str(caught.value)
-    assert str(caught.value).startswith("archs/flat-edge.yaml:10:15: error: ")
+    assert str(caught.value).startswith("archs/flat-edge.yaml:11:15: error: ")
     assert "the table has energy for: 16 MiB x 4096 bit, 32 MiB x 4096 bit" in str(caught.value)
     own = "give yours under components.sram.sizes.512KiB_4096 (capacity, width, energy, source)"
     assert own in str(caught.value)
@@ -405,3 +405,14 @@ def test_a_table_of_its_own_stands_beside_the_arch(tmp_path: Path) -> None:
     machine = load_arch(tmp_path / "sub" / "m.yaml")
     assert machine.name == "m" and Path(machine.table.file).resolve() == (tmp_path / "sub/t.yaml").resolve()
     assert machine.table.component("mac").energy("mac").source == "mine"
+
+
+def test_what_the_edge_machine_says_of_its_buffer_is_true() -> None:
+    edge = load_arch("flat-edge")
+    assert "components.sram.sizes.512KiB_4096 (capacity, width, energy, source)" in edge.description
+    with pytest.raises(InputError, match="has no energy"):
+        edge.memory("global_buffer").component.energy("read")
+    size = "{capacity: 512 KiB, width: 4096 bit, energy: {read: 400 pJ, write: 500 pJ}, source: mine}"
+    mine = parse_arch(f"extends: flat-edge\ncomponents: {{sram: {{sizes: {{512KiB_4096: {size}}}}}}}\n")
+    energy = mine.memory("global_buffer").component.energy("read")
+    assert (energy.value, energy.source) == (400, "mine")

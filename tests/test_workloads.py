@@ -152,7 +152,7 @@ def test_a_file_without_a_length(tmp_path: Path) -> None:
         ("batch: [B, H]", "batch: [B, B]", (8, 12), 'rank "B" is listed twice'),
         ("batch: [B, H]", "batch: B", (8, 8), 'expected a list, found "B"'),
         ("batch: [B, H]", "btach: [B]", (8, 1), 'unknown key "btach" (did you mean "batch"?)'),
-        ("source: our model", "description: d", (3, 3), "no source for this number"),
+        ("source: our model", "description: d", (1, 1), 'no source for 5 numbers, the first "B" on line 3'),
         ("ranks:", "rank:", (2, 1), 'unknown key "rank" (did you mean "ranks"?)'),
     ],
 )

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Rank,
         RegisterFile,
         Workload,
+        absent_names,
         environment,
     )
     from fusemap.archspec.units import QuantityText, parse_quantity
@@ -67,7 +68,7 @@ _EXPORTS = {
     "tables": ("load_components", "parse_components"),
     "types": (
         *("Action", "Array", "Dim", "Machine", "Memory", "OperatorCost", "Part", "Rank", "RegisterFile"),
-        *("Workload", "environment"),
+        *("Workload", "absent_names", "environment"),
     ),
     "units": ("QuantityText", "parse_quantity"),
     "workloads": ("load_workload", "parse_length", "parse_workload"),
@@ -106,6 +107,7 @@ __all__ = [
     "TimeField",
     "WidthField",
     "Workload",
+    "absent_names",
     "area_rows",
     "area_um2",
     "environment",

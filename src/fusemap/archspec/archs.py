@@ -8,10 +8,12 @@ from pathlib import Path as FilePath
 
 from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.document import Document, merge, with_sources
+from fusemap.archspec.extension import extension_faults, unused_parameters
 from fusemap.archspec.machines import build_machine
 from fusemap.archspec.registry import find, is_path
 from fusemap.archspec.types import Machine
 from fusemap.archspec.yamlnodes import load_document, parse_document
+from fusemap.diagnostics import Diagnostic, InputError
 
 MAX_CHAIN = 20
 
@@ -31,30 +33,46 @@ def load_arch(reference: str | os.PathLike[str], *, parameters: Mapping[str, Val
     else:
         identity, document = str(FilePath(reference).resolve()), with_sources(load_document(reference))
         name = FilePath(reference).stem
-    return build_machine(_extended(document, (identity,)), name=name, parameters=parameters)
+    return _machine(document, identity, name, parameters)
 
 
 def parse_arch(text: str, *, file: str = "<arch>", parameters: Mapping[str, Value] | None = None) -> Machine:
     """The machine of a YAML text that is named `file` in errors (paths in it are relative to `file`)."""
     document = with_sources(parse_document(text, file=file))
-    return build_machine(_extended(document, (file,)), name=FilePath(file).stem, parameters=parameters)
+    return _machine(document, file, FilePath(file).stem, parameters)
 
 
-def _extended(document: Document, chain: tuple[str, ...]) -> Document:
-    """The document merged over the one it extends; a base's name and description are not inherited."""
+def _machine(document: Document, identity: str, name: str, parameters: Mapping[str, Value] | None) -> Machine:
+    merged, unused = _extended(document, (identity,))
+    machine = build_machine(merged, name=name, parameters=parameters)
+    if unused:  # last, because a parameter is often unused where its use is the fault
+        raise InputError(unused)
+    return machine
+
+
+def _extended(document: Document, chain: tuple[str, ...]) -> tuple[Document, tuple[Diagnostic, ...]]:
+    """The document merged over the one it extends, and the parameters of each file that nothing uses.
+
+    A base's name and description are not inherited. InputError for keys that the base does not have
+    where it must.
+    """
     own = _without(document, "extends")
     reference = document.data.get("extends") if isinstance(document.data, dict) else None
     if not isinstance(reference, str):
         if reference is not None:
             raise document.error(("extends",), "expected a built-in name or a path")
-        return own
+        return own, unused_parameters(own, own)
     place = document.place(("extends",))
     identity, base = find("arch", reference, beside=document.file, place=place)
     if identity in chain:
         raise place.error(f'"extends" forms a cycle through "{reference}"')
     if len(chain) >= MAX_CHAIN:
         raise place.error(f'"extends" goes through more than {MAX_CHAIN} files')
-    return merge(_without(_extended(base, (*chain, identity)), "name", "description"), own)
+    below, unused = _extended(base, (*chain, identity))
+    if faults := extension_faults(below, own):
+        raise InputError(faults)
+    merged = merge(_without(below, "name", "description"), own)
+    return merged, (*unused, *unused_parameters(own, merged))
 
 
 def _without(document: Document, *dropped: str) -> Document:

@@ -18,6 +18,14 @@ _PRECEDENCE = {**dict.fromkeys(COMPARISONS, 1), "+": 2, "-": 2, "*": 3, "/": 3, 
 _NEGATION = 4
 
 
+class NoValueError(KeyError):
+    """Raised by a mapping of names for one that could have a value and has none; `reason` says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
     """A parsed expression; equal to another one with the same tree, wherever it stands.
@@ -110,8 +118,8 @@ def _compile_name(node: Name) -> Operation:
     def lookup(names: Mapping[str, Value]) -> Value:
         try:
             return names[name]
-        except KeyError:
-            hint = did_you_mean(name, sorted(names))
+        except KeyError as error:
+            hint = error.reason if isinstance(error, NoValueError) else did_you_mean(name, sorted(names))
             raise TextFault(f'unknown name "{name}"', offset=offset, length=len(name), hint=hint) from None
 
     return lookup

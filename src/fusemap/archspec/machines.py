@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.components import Component, ComponentTable
 from fusemap.archspec.document import Document, Path, Place, select
+from fusemap.archspec.extension import unused_prices
 from fusemap.archspec.models import ArchModel, ArrayModel, MemoryModel, OperatorModel, PartModel, RegistersModel
 from fusemap.archspec.reader import Reader, resolve_parameters
+from fusemap.archspec.registry import find
 from fusemap.archspec.schema import validate
 from fusemap.archspec.tables import machine_table
 from fusemap.archspec.types import (
@@ -50,7 +52,18 @@ def build_machine(document: Document, *, name: str, parameters: Mapping[str, Val
         where=document.place(),
     )
     reader.finish()
+    _check_prices(document, model)
     return machine
+
+
+def _check_prices(document: Document, model: ArchModel) -> None:
+    """InputError for what the machine adds to its component table without using it."""
+    if not model.components:
+        return
+    place = document.place(("table",))
+    table = find("components", model.table, beside=place.span.file, place=place)[1]
+    if faults := unused_prices(table, document, model):
+        raise InputError(faults)
 
 
 def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel, word_bytes: int) -> Memory:

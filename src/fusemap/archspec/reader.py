@@ -9,6 +9,7 @@ from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.document import Document, Path
 from fusemap.archspec.errors import describe
 from fusemap.archspec.expressions import Expression
+from fusemap.archspec.sources import missing_sources
 from fusemap.archspec.units import QuantityText
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 
@@ -29,15 +30,15 @@ class Reader:
         self.errors.append(self.document.diagnostic(path, message, hint=hint, key=key))
 
     def finish(self) -> None:
-        if self.errors:
-            raise InputError(tuple(self.errors))
+        found = (*self.errors, *missing_sources(self.document, self.unsourced))
+        if found:
+            raise InputError(found)
 
     def source(self, path: Path, *expressions: Expression) -> str:
-        """The source of a number, with those of the parameters it follows from; an error when it has none."""
+        """The source of a number, with those of the parameters it follows from; noted for `finish` when it has none."""
         own = self.document.source(path)
-        if not own and path[:-1] not in self.unsourced:
-            self.unsourced.add(path[:-1])
-            self.fail(path, 'no source for this number: add "source:" here or in an enclosing block', key=True)
+        if not own:
+            self.unsourced.add(path)
         used = sorted({name for expression in expressions for name in expression.names()} & set(self.origins))
         return "; ".join([own, *(f"{name}: {self.origins[name]}" for name in used if self.origins[name] != own)])
 

@@ -204,6 +204,18 @@ def environment(machine: Machine) -> Mapping[str, Value]:
     return names
 
 
+def absent_names(machine: Machine) -> Mapping[str, str]:
+    """The names that `environment` lacks because the machine does not give their number, and why."""
+    absent: dict[str, str] = {}
+    for memory in machine.memories:
+        of = f"{memory.name} of machine {machine.name} has no"
+        if memory.capacity_bytes is None:
+            absent[f"{memory.name}.capacity_bytes"] = f"{of} capacity: it is unbounded"
+        if memory.bandwidth_bytes_per_s is None:
+            absent[f"{memory.name}.bandwidth_bytes_per_s"] = f"{of} bandwidth: it is no limit"
+    return absent
+
+
 def words_per_access(width_bits: int, word_bytes: int) -> Value:
     """How many words one access of a memory moves: width / 8 / word size.
 

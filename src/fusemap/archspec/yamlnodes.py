@@ -12,11 +12,11 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Protocol
 
 import yaml
 
 from fusemap.archspec.document import Document, Entry, Path, Place
+from fusemap.archspec.yamlfaults import explain, position
 from fusemap.diagnostics import Diagnostic, InputError, Span
 
 MAX_BYTES = 1 << 20
@@ -82,9 +82,8 @@ def parse_document(text: str, *, file: str = "<text>") -> Document:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = f"invalid YAML: {error.problem or error.context}"
-        raise InputError((*builder.errors, builder.place(_position(mark)).diagnostic(message))) from None
+        at, message = explain(error, builder.lines, builder.innermost())
+        raise InputError((*builder.errors, builder.place(at).diagnostic(message))) from None
     except yaml.YAMLError as error:
         raise _plain(file, f"invalid YAML: {' '.join(str(error).split())[:200]}") from None
     if builder.errors:
@@ -125,11 +124,18 @@ class _Builder:
         source = self.lines[line] if line < len(self.lines) else ""
         return Place(span=Span(file=self.file, line=line + 1, column=column + 1, length=max(1, length)), source=source)
 
+    def innermost(self) -> tuple[int, int] | None:
+        """Where the open collection that holds the next node starts."""
+        if not self.stack:
+            return None
+        span = self.stack[-1].place.span
+        return span.line - 1, span.column - 1
+
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self.fail(self.place(_position(event.start_mark)), "a second document: expected one per file")
+                self.fail(self.place(position(event.start_mark)), "a second document: expected one per file")
         elif isinstance(event, yaml.ScalarEvent):
             self.add(self.scalar(event), event.anchor)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -151,7 +157,7 @@ class _Builder:
 
     def scalar(self, event: yaml.ScalarEvent) -> _Node:
         place = self.scalar_place(event)
-        self.check_tag(event.tag, self.place(_position(event.start_mark)))
+        self.check_tag(event.tag, self.place(position(event.start_mark)))
         if not event.implicit[0]:
             return _Node(place=place, kind="quoted", value=event.value, text=event.value)
         try:
@@ -162,7 +168,7 @@ class _Builder:
 
     def scalar_place(self, event: yaml.ScalarEvent) -> Place:
         """The place of a scalar's text: inside the quotes, if the text stands there as it is."""
-        (row, start), (last, end) = _position(event.start_mark), _position(event.end_mark)
+        (row, start), (last, end) = position(event.start_mark), position(event.end_mark)
         line = self.lines[row] if row < len(self.lines) else ""
         at = line.find(event.value, start, end) if row == last and event.value else -1
         if at >= 0:
@@ -177,7 +183,7 @@ class _Builder:
 
     def open(self, event: yaml.CollectionStartEvent) -> None:
         kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"
-        place = self.place(_position(event.start_mark))
+        place = self.place(position(event.start_mark))
         node = _Node(place=place, kind=kind)
         self.check_tag(event.tag, place)
         if len(self.stack) >= MAX_DEPTH:
@@ -188,7 +194,7 @@ class _Builder:
 
     def alias(self, event: yaml.AliasEvent) -> None:
         anchor = event.anchor or ""
-        place = self.place(_position(event.start_mark), len(anchor) + 1)
+        place = self.place(position(event.start_mark), len(anchor) + 1)
         node = self.anchors.get(anchor)
         if node is None:
             raise self.stop(place, f"undefined alias *{anchor}")
@@ -249,18 +255,6 @@ def _expand(root: _Node, file: str) -> Document:
 
     data = visit(root, (), root.place)
     return Document(file=file, data=data, entries=entries)
-
-
-class _Mark(Protocol):
-    @property
-    def line(self) -> int: ...
-    @property
-    def column(self) -> int: ...
-
-
-def _position(mark: _Mark | None) -> tuple[int, int]:
-    """Line and column from 0 of a parser's mark."""
-    return (mark.line, mark.column) if mark is not None else (0, 0)
 
 
 def _core_scalar(text: str) -> object:

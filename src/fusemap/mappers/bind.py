@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
-from fusemap.archspec.types import Machine, Workload, environment
+from fusemap.archspec.types import Machine, Workload, absent_names, environment
 from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.types import Cascade
@@ -72,7 +72,7 @@ def _names(
             if all(values.get(k) == row.get(k) for k in key):
                 values = {**row, **values}
                 break
-    return LazyNames(values, expressions)
+    return LazyNames(values, expressions, absent=absent_names(machine))
 
 
 def _whole(names: LazyNames, name: str, dataflow: Dataflow) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from fusemap.archspec.expressions import Expression
+from fusemap.archspec.expressions import Expression, NoValueError
 
 
 class LazyNames(Mapping[str, float]):
     """Numbers by name: `values` as given, `expressions` evaluated on first use over all names.
 
+    `absent` says of names without a value why they have none.
     A tile that a cascade does not need is never evaluated, so it may use ranks the cascade lacks.
 
     >>> from fusemap.archspec.expressions import parse_expression
@@ -17,16 +18,25 @@ class LazyNames(Mapping[str, float]):
     4
     """
 
-    __slots__ = ("_active", "_expressions", "_values")
+    __slots__ = ("_absent", "_active", "_expressions", "_values")
 
-    def __init__(self, values: Mapping[str, float], expressions: Mapping[str, Expression]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, float],
+        expressions: Mapping[str, Expression],
+        *,
+        absent: Mapping[str, str] | None = None,
+    ) -> None:
         self._values = dict(values)
         self._expressions = {k: e for k, e in expressions.items() if k not in self._values}
+        self._absent = dict(absent or {})
         self._active: list[str] = []
 
     def __getitem__(self, name: str) -> float:
         if name in self._values:
             return self._values[name]
+        if name not in self._expressions and name in self._absent:
+            raise NoValueError(name, self._absent[name])
         expression = self._expressions[name]
         if name in self._active:
             raise expression.place.error(f"{name} depends on itself: {' -> '.join([*self._active, name])}")
