@@ -12,7 +12,7 @@ from dataflow_cases import attention, dataflow
 
 from fusemap.archspec import parse_arch
 from fusemap.archspec.types import Machine
-from fusemap.einsum_cascade import library
+from fusemap.einsum_cascade import catalog
 from fusemap.mappers.types import EinsumMapping, Mapping, Problem, Storage
 from fusemap.sim import actions
 from fusemap.sim.accounting import Accounting
@@ -110,7 +110,7 @@ def planned(case: str) -> Plan:
     cascade = "attention-naive" if case == "search" else dataflow(name).model.cascades[0]
     accounting = Accounting(names=tuple(choice.items()))
     workload = attention(e, f, m, p, heads, batch)
-    problem, mapping = plan(library.load(cascade), machine, workload, dataflow(name), accounting=accounting)
+    problem, mapping = plan(catalog.load(cascade), machine, workload, dataflow(name), accounting=accounting)
     return problem, mapping, machine
 
 

@@ -15,7 +15,7 @@ from fusemap.archspec import load_arch, load_workload, parse_workload
 from fusemap.archspec import registry as archs
 from fusemap.archspec.types import Machine, Workload
 from fusemap.diagnostics import DoesNotFit, InputError, Violation
-from fusemap.einsum_cascade import library, scope
+from fusemap.einsum_cascade import catalog, scope
 from fusemap.mappers.dataflow import load_dataflow, names
 from fusemap.mappers.legality import violations
 from fusemap.mappers.types import Fanout, Loop, Storage
@@ -34,13 +34,13 @@ CLEAR = [
 
 def test_every_dataflow_has_a_machine_here_and_names_cascades_that_exist() -> None:
     assert set(MACHINES) == {name for name, _ in pairs()}
-    assert {cascade for _, cascade in pairs()} <= set(library.names())
+    assert {cascade for _, cascade in pairs()} <= set(catalog.names())
 
 
 def outcome(name: str, cascade: str, machine: Machine, workload: Workload) -> Report | DoesNotFit:
     """The report, or the answer that it does not fit; anything else must be a clear refusal."""
     try:
-        report = evaluate(library.load(cascade), machine, workload, dataflow(name))
+        report = evaluate(catalog.load(cascade), machine, workload, dataflow(name))
     except DoesNotFit as refusal:
         check_refusal(refusal)
         return refusal
@@ -119,7 +119,7 @@ def nearest_fits(name: str, cascade: str, machine: Machine, workload: Workload, 
     need = math.ceil(violation.need)
     assert isinstance(outcome(name, cascade, with_buffer(machine, need), workload), Report), str(refusal)
     with pytest.raises(DoesNotFit):
-        evaluate(library.load(cascade), with_buffer(machine, need - 2), workload, dataflow(name))
+        evaluate(catalog.load(cascade), with_buffer(machine, need - 2), workload, dataflow(name))
 
 
 def test_the_smallest_buffer_is_named() -> None:
@@ -147,10 +147,10 @@ def test_the_smallest_buffer_is_named() -> None:
 GIVEN = {"M0": 64, "G": 2, "K": 96, "N": 48, "I": 40, "J": 40, "T": 3}
 
 
-@pytest.mark.parametrize("cascade", library.names())
+@pytest.mark.parametrize("cascade", catalog.names())
 @pytest.mark.parametrize("name", [name for name in names() if load_dataflow(name).model.otherwise == "search"])
 def test_every_cascade_is_mapped_by_search(name: str, cascade: str) -> None:
-    loaded = library.load(cascade)
+    loaded = catalog.load(cascade)
     shapes = {str(shape) for shape in scope.known_shapes(loaded)}
     workload = load_workload("BERT@1K")
     sizes = {name: size for name, size in GIVEN.items() if name in shapes}
@@ -164,7 +164,7 @@ def test_every_cascade_is_mapped_by_search(name: str, cascade: str) -> None:
 
 def test_einsums_of_a_recurrence_run_in_step_and_not_side_by_side() -> None:
     """By hand: 96 steps of a running sum on one lane of 256; the quotients, which are independent, on 96 lanes."""
-    scan = library.load("scan-divide-by-total")
+    scan = catalog.load("scan-divide-by-total")
     workload = parse_workload("source: a test\nranks: {K: 96}\n", file="toy.yaml")
     problem, mapping = plan(scan, load_arch("unfused-cloud"), workload, dataflow("unfused"))
     assert [(n.einsum, n.lanes, n.temporal_steps) for n in mapping.einsums] == [("S", 1, 96), ("Z", 96, 1)]
@@ -192,4 +192,4 @@ def test_einsums_of_a_recurrence_run_in_step_and_not_side_by_side() -> None:
 
 def mapped_alone(cascade: str) -> CascadeMapping:
     workload = parse_workload("source: a test\nranks: {K: 96, N: 48}\n", file="toy.yaml")
-    return plan(library.load(cascade), load_arch("unfused-cloud"), workload, dataflow("unfused"))[1]
+    return plan(catalog.load(cascade), load_arch("unfused-cloud"), workload, dataflow("unfused"))[1]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusemap.archspec.types import Machine, Workload
-from fusemap.einsum_cascade import library
+from fusemap.einsum_cascade import catalog
 from fusemap.sim import actions
 from fusemap.sim.evaluate import evaluate
 from fusemap.sim.report import Report, Row
@@ -41,7 +41,7 @@ def run(name: str, case: Sizes, on: Machine | None = None) -> Report:
 
 
 def run_workload(name: str, workload: Workload, on: Machine) -> Report:
-    return evaluate(library.load(dataflow(name).model.cascades[0]), on, workload, dataflow(name))
+    return evaluate(catalog.load(dataflow(name).model.cascades[0]), on, workload, dataflow(name))
 
 
 def counts(report: Report) -> dict[Key, float]:
