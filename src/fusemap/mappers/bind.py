@@ -112,7 +112,7 @@ class _Binder:
     def _require_sound(self, found: tuple[Diagnostic, ...] = ()) -> None:
         """InputError for faults of the file: those `found`, and those of its nests and binding on this machine."""
         found += nest_faults(self.dataflow, self.problem, self.machine)
-        found += unused_names(self.dataflow, self.problem)
+        found = found or unused_names(self.dataflow, self.problem)
         if found:
             raise InputError(found)
 
