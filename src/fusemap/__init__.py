@@ -13,7 +13,7 @@ it is first used: `import fusemap` alone loads no other package.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fusemap.sim.accounting import Accounting
     from fusemap.sim.choose import Evaluation
     from fusemap.sim.explain import Explanation
-    from fusemap.sim.report import Report
+    from fusemap.sim.report import Report, Timing
     from fusemap.validation.audit import Audit
     from fusemap.validation.reproduce import Bench
     from fusemap.validation.reproduction import Reproduction
@@ -57,6 +57,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "InputError": ("fusemap.diagnostics", "InputError"),
         "Machine": ("fusemap.archspec.types", "Machine"),
         "Report": ("fusemap.sim.report", "Report"),
+        "Timing": ("fusemap.sim.report", "Timing"),
         "Reproduction": ("fusemap.validation.reproduction", "Reproduction"),
         "Workload": ("fusemap.archspec.types", "Workload"),
         "list_cascades": ("fusemap.einsum_cascade.catalog", "names"),
@@ -79,6 +80,7 @@ __all__ = [
     "Machine",
     "Report",
     "Reproduction",
+    "Timing",
     "Workload",
     "audit",
     "evaluate",
@@ -93,6 +95,7 @@ __all__ = [
     "load_workload",
     "reproduce",
     "run",
+    "timing",
 ]
 
 
@@ -114,6 +117,26 @@ def evaluate(
     what does not match or is not known, DoesNotFit when no mapping is legal.
     """
     return _evaluation(cascade, arch, workload, dataflow, accounting, without, sizes).report
+
+
+def timing(
+    cascade: CascadeLike,
+    *,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    dataflow: DataflowLike | None = None,
+    accounting: str | Accounting = "principled",
+    without: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+) -> Timing:
+    """As `evaluate` without energy and area, so that the machine may lack their prices.
+
+    >>> timing("attention-3pass", arch="flat-edge", workload="BERT@4K", dataflow="flat").bottleneck
+    'dram'
+    """
+    from fusemap.sim.choose import time_case
+
+    return time_case(*_parts(cascade, arch, workload, dataflow), accounting=_rules(accounting, without), sizes=sizes)
 
 
 def explain(
@@ -193,22 +216,35 @@ def _evaluation(
     without: Sequence[str],
     sizes: Mapping[str, int] | None,
 ) -> Evaluation:
+    from fusemap.sim.choose import evaluate_case
+
+    parts = _parts(cascade, arch, workload, dataflow)
+    return evaluate_case(*parts, accounting=_rules(accounting, without), sizes=sizes)
+
+
+def _parts(
+    cascade: CascadeLike, arch: ArchLike, workload: WorkloadLike, dataflow: DataflowLike | None
+) -> tuple[Cascade, Machine, Workload, Dataflow | None]:
+    """What is given by name or path, loaded."""
     from fusemap.archspec import load_arch, load_workload
     from fusemap.mappers.dataflow import load_dataflow
-    from fusemap.sim.choose import evaluate_case
+
+    return (
+        _cascade(cascade),
+        load_arch(arch) if isinstance(arch, str | PathLike) else arch,
+        load_workload(workload) if isinstance(workload, str) else workload,
+        load_dataflow(str(dataflow)) if isinstance(dataflow, str | PathLike) else dataflow,
+    )
+
+
+def _rules(accounting: str | Accounting, without: Sequence[str]) -> Callable[[str], Accounting]:
+    """The accounting of a dataflow's name."""
     from fusemap.validation.accounting import accounting as accounting_of
 
     def rules(name: str) -> Accounting:
         return accounting_of(accounting, name, without=without) if isinstance(accounting, str) else accounting
 
-    return evaluate_case(
-        _cascade(cascade),
-        load_arch(arch) if isinstance(arch, str | PathLike) else arch,
-        load_workload(workload) if isinstance(workload, str) else workload,
-        load_dataflow(str(dataflow)) if isinstance(dataflow, str | PathLike) else dataflow,
-        accounting=rules,
-        sizes=sizes,
-    )
+    return rules
 
 
 def _bench(study: str) -> Bench:

@@ -16,10 +16,12 @@ from fusemap.archspec.workloads import load_workload
 from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.mappers.dataflow import load_dataflow
-from fusemap.sim.choose import Evaluation, evaluate_case
+from fusemap.sim.choose import Evaluation, evaluate_case, time_case
+from fusemap.sim.report import Timing
 from fusemap.validation.accounting import NAMES, accounting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Answer = TypeVar("Answer", Evaluation, Timing)
 
 _OPTIONS = (
     click.argument("cascade", metavar="CASCADE"),
@@ -76,10 +78,19 @@ def case_from(given: dict[str, Any]) -> Case:
 
 def evaluated(case: Case) -> Evaluation:
     """The evaluation of a case; InputError and DoesNotFit as `evaluate_case`."""
+    return _ask(case, evaluate_case)
+
+
+def timed(case: Case) -> Timing:
+    """Latency, traffic and utilization of a case alone; errors as `evaluated`, but no price need be known."""
+    return _ask(case, time_case)
+
+
+def _ask(case: Case, question: Callable[..., Answer]) -> Answer:
     sizes = parse_sizes(case.sizes)
     cascade = einsum_cascade.load(case.cascade)
     arch, workload = _required(case)
-    return evaluate_case(
+    return question(
         cascade,
         load_arch(arch),
         load_workload(workload),

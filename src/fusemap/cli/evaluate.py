@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Iterator
 from itertools import islice
@@ -9,19 +10,20 @@ from typing import Any
 
 import click
 
-from fusemap.cli.case import Case, case_from, case_options, evaluated
+from fusemap.cli.case import Case, case_from, case_options, evaluated, timed
 from fusemap.cli.output import emit_json, table
 from fusemap.cli.quantities import area, binary, joules, number, part_of, percent, si
-from fusemap.sim.choose import Evaluation
-from fusemap.sim.report import Report
+from fusemap.diagnostics import DoesNotFit, InputError
+from fusemap.sim.report import Report, Timing
 
 WIDTH = 100
 
 
 @click.command("evaluate", short_help="Cycles, energy and traffic of a cascade on an accelerator.")
 @case_options
+@click.option("--no-energy", is_flag=True, help="Leave energy and area out: no price need be known.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with a row per action.")
-def command(as_json: bool, **given: Any) -> None:
+def command(no_energy: bool, as_json: bool, **given: Any) -> None:
     """Evaluate CASCADE (a built-in name or a file) on a machine, in closed form.
 
     Without --dataflow the fastest built-in one is taken that is meant for the cascade and legal on the
@@ -33,24 +35,40 @@ def command(as_json: bool, **given: Any) -> None:
       fusemap evaluate attention-3pass --arch flat-cloud --workload XLM@64K --accounting published
     """
     case = case_from(given)
-    evaluation = evaluated(case)
+    report = timed(case) if no_energy else _priced(case)
     if as_json:
-        emit_json(evaluation.report.to_json())
+        emit_json(report.to_json())
     else:
-        click.echo(summary(case, evaluation))
+        click.echo(summary(case, report))
 
 
-def summary(case: Case, evaluation: Evaluation) -> str:
-    """The evaluation for people."""
-    report = evaluation.report
-    blocks = [heading(evaluation), _totals(report), _phases(report), _energy(report), *_remarks(report)]
-    blocks.append(f"why these numbers: fusemap explain {case.arguments}")
+def _priced(case: Case) -> Report:
+    """The report; where nothing but prices is missing, the error says how to do without."""
+    try:
+        return evaluated(case).report
+    except InputError as error:
+        try:
+            timed(case)
+        except (InputError, DoesNotFit):
+            raise error from None
+        *others, last = error.diagnostics
+        hint = f"{last.hint}; for latency and traffic alone: --no-energy"
+        raise InputError((*others, dataclasses.replace(last, hint=hint))) from None
+
+
+def summary(case: Case, report: Timing) -> str:
+    """The evaluation for people; energy and area where the report has them."""
+    blocks = [heading(report), _totals(report), _phases(report)]
+    if isinstance(report, Report):
+        blocks.append(_energy(report))
+    blocks += _remarks(report)
+    if isinstance(report, Report):
+        blocks.append(f"why these numbers: fusemap explain {case.arguments}")
     return "\n\n".join(blocks)
 
 
-def heading(evaluation: Evaluation) -> str:
+def heading(report: Timing) -> str:
     """What was evaluated: cascade, machine, workload, dataflow and accounting."""
-    report = evaluation.report
     chosen = f" (chosen: {report.dataflow_choice})" if report.dataflow_choice else ""
     lines = [
         f"{report.cascade} on {report.arch}, {report.workload}",
@@ -59,26 +77,24 @@ def heading(evaluation: Evaluation) -> str:
     return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))
 
 
-def _totals(report: Report) -> str:
+def _totals(report: Timing) -> str:
     cycles = report.latency_s * report.clock_hz
     memory_s = sum(phase.memory_s for phase in report.phases)
     busy = ", ".join(f"{array} {percent(share)}" for array, share in report.utilization.items())
-    return _columns(
-        [
-            ("latency", si(report.latency_s, "s"), f"{cycles:,.0f} cycles, limited by {report.bottleneck}"),
-            ("energy", joules(report.energy_pj), f"{si(report.energy_pj * 1e-12 / report.latency_s, 'W')} on average"),
-            (
-                "traffic",
-                binary(report.traffic_bytes),
-                f"takes the memory {part_of(memory_s, report.latency_s)} of the latency",
-            ),
-            ("area", area(report.area_um2), ""),
-            ("utilization", "", busy),
-        ]
-    )
+    moved = f"takes the memory {part_of(memory_s, report.latency_s)} of the latency"
+    lines = [
+        ("latency", si(report.latency_s, "s"), f"{cycles:,.0f} cycles, limited by {report.bottleneck}"),
+        ("traffic", binary(report.traffic_bytes), moved),
+        ("utilization", "", busy),
+    ]
+    if isinstance(report, Report):
+        power = f"{si(report.energy_pj * 1e-12 / report.latency_s, 'W')} on average"
+        lines.insert(1, ("energy", joules(report.energy_pj), power))
+        lines.insert(3, ("area", area(report.area_um2), ""))
+    return _columns(lines)
 
 
-def _phases(report: Report) -> str:
+def _phases(report: Timing) -> str:
     """A line per phase, and under it one per stage where there are several: times, limits, busy arrays."""
     arrays = list(report.utilization)
     stalls = any(stage.stall_cycles for phase in report.phases for stage in phase.stages)
@@ -115,7 +131,7 @@ def _energy(report: Report, einsums_shown: int = 3) -> str:
     return table(rows, ["component", "energy", "share", "most of it"], "lrrl", width=WIDTH)
 
 
-def _remarks(report: Report) -> Iterator[str]:
+def _remarks(report: Timing) -> Iterator[str]:
     """Tile sizes and notes, where there are any."""
     if report.tiles:
         text = ", ".join(f"{name} {value if isinstance(value, str) else number(value)}" for name, value in report.tiles)
@@ -125,7 +141,7 @@ def _remarks(report: Report) -> Iterator[str]:
         yield "\n".join(textwrap.fill(f"note: {note}", WIDTH, subsequent_indent="  ") for note in report.notes)
 
 
-def _idle(report: Report) -> Iterator[str]:
+def _idle(report: Timing) -> Iterator[str]:
     """Which Einsums leave half of their array idle or more."""
     groups: dict[tuple[int, int], list[str]] = {}
     for time in report.einsums:

@@ -54,7 +54,7 @@ def command(metric: str | None, einsum: str, component: str, tensor: str, as_jso
         blocks = [OVERVIEWS[m](explanation) for m in metrics]
     else:
         blocks = list(_details(explanation, selected))
-    click.echo("\n\n".join([heading(explanation.evaluation), *blocks]))
+    click.echo("\n\n".join([heading(explanation.evaluation.report), *blocks]))
 
 
 def _nothing(explanation: Explanation, metrics: Sequence[str], selection: Selection) -> InputError:

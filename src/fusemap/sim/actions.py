@@ -17,13 +17,12 @@ from fusemap.sim.reuse import LevelCount, analyse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A level that holds words: how many per access, what an access costs, how many instances an array has."""
+    """A level that holds words: how many per access, what an access costs."""
 
     name: str
     words_per_access: float
     read: Quantity
     write: Quantity
-    of_array: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,6 @@ def places(machine: Machine) -> dict[str, Place]:
             words_per_access=memory.words_per_access,
             read=component.energy("read"),
             write=component.energy("write"),
-            of_array=None,
         )
     for array in machine.arrays:
         component = array.registers.component
@@ -62,14 +60,16 @@ def places(machine: Machine) -> dict[str, Place]:
             words_per_access=1,
             read=component.energy("read"),
             write=component.energy("write"),
-            of_array=array.pes,
         )
     return result
 
 
-def moved_words(
-    space: EinsumSpace, nest: EinsumMapping, place_of: dict[str, Place], outermost: str, accounting: Accounting
-) -> tuple[Moved, ...]:
+def register_files(machine: Machine) -> dict[str, int]:
+    """How many register files each array has, by the name of the level; other memories are not listed."""
+    return {f"{array.name}.registers": array.pes for array in machine.arrays}
+
+
+def moved_words(space: EinsumSpace, nest: EinsumMapping, machine: Machine, accounting: Accounting) -> tuple[Moved, ...]:
     """Words moved per operand and level: reads -> read; updates and fills -> written.
 
     Of a tensor that memory m spills by fraction s, the outermost memory sees (1 - s) of its own words
@@ -78,9 +78,10 @@ def moved_words(
     projected = accounting.projected(space)
     rule = None if accounting.partition_bits is None else accounting.partition
     counts = analyse(projected, nest, partition=rule)
+    outermost, of_array = machine.memories[0].name, register_files(machine)
     result = []
     for count in counts:
-        copies = instances(accounting, count.instances, place_of[count.memory].of_array)
+        copies = instances(accounting, count.instances, of_array.get(count.memory))
         reads, updates = count.reads * copies, count.updates * copies
         spilled = _spilled(nest, count, counts)
         share = 1 - spilled

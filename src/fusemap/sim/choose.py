@@ -17,8 +17,9 @@ from fusemap.mappers.match import matches
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.mappers.types import Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
-from fusemap.sim.evaluate import evaluate_mapping, plan
-from fusemap.sim.report import Report
+from fusemap.sim.cost import operand_traffic
+from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
+from fusemap.sim.report import Report, Timing
 
 AccountingOf: TypeAlias = Callable[[str], Accounting]
 Refused: TypeAlias = InputError | DoesNotFit
@@ -63,10 +64,39 @@ def evaluate_case(
     return dataclasses.replace(found, report=dataclasses.replace(found.report, dataflow_choice=choice))
 
 
+def time_case(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow | None = None,
+    *,
+    accounting: AccountingOf = lambda dataflow: PRINCIPLED,
+    sizes: Mapping[str, int] | None = None,
+) -> Timing:
+    """As `evaluate_case` without energy and area: the machine may lack their prices.
+
+    A dataflow that is left open is the one of least latency, then traffic; a search minimises traffic.
+    """
+    given = sizes or {}
+    _check_names(
+        cascade, workload, [load_dataflow(name) for name in names()] if dataflow is None else [dataflow], given
+    )
+    choice = ""
+    if dataflow is None:
+        dataflow, choice = choose_dataflow(cascade, machine, workload, sizes=sizes, priced=False)
+    found = _timed(cascade, machine, workload, dataflow, accounting(dataflow.name), given)
+    return dataclasses.replace(found, dataflow_choice=choice)
+
+
 def choose_dataflow(
-    cascade: Cascade, machine: Machine, workload: Workload, *, sizes: Mapping[str, int] | None = None
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    priced: bool = True,
 ) -> tuple[Dataflow, str]:
-    """The built-in dataflow of least latency, then energy, and why it was chosen.
+    """The built-in dataflow of least latency, then energy (traffic unless `priced`), and why it was chosen.
 
     Candidates are the dataflows whose `cascades` name this one; where none of them is legal, all others
     whose nests fit its Einsums, a search over mappings (`otherwise: search`) being one. The comparison is
@@ -79,16 +109,33 @@ def choose_dataflow(
         legal: list[tuple[float, float, Dataflow]] = []
         for candidate in group:
             try:
-                report = _evaluated(cascade, machine, workload, candidate, PRINCIPLED, sizes or {}).report
+                cost = _cost(cascade, machine, workload, candidate, sizes or {}, priced=priced)
             except (InputError, DoesNotFit) as refusal:
                 refusals.append((candidate, refusal))
             else:
-                legal.append((report.latency_s, report.energy_pj, candidate))
+                legal.append((*cost, candidate))
         if legal:
             fastest, _, best = min(legal, key=lambda item: item[:2])
             slower = [d.name for latency, _, d in legal if latency > fastest]
             return best, _reason(slower, [d.name for d, _ in refusals if d in meant], alone=len(legal) == 1)
     raise _likeliest(refusals, meant)
+
+
+def _cost(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow,
+    sizes: Mapping[str, int],
+    *,
+    priced: bool,
+) -> tuple[float, float]:
+    """Latency, and energy or traffic."""
+    if not priced:
+        timing = _timed(cascade, machine, workload, dataflow, PRINCIPLED, sizes)
+        return timing.latency_s, timing.traffic_bytes
+    report = _evaluated(cascade, machine, workload, dataflow, PRINCIPLED, sizes).report
+    return report.latency_s, report.energy_pj
 
 
 def _reason(slower: Sequence[str], illegal: Sequence[str], *, alone: bool) -> str:
@@ -119,6 +166,27 @@ def _likeliest(refusals: Sequence[tuple[Dataflow, Refused]], meant: Sequence[Dat
     return ranked[0][1]
 
 
+def _timed(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow,
+    accounting: Accounting,
+    sizes: Mapping[str, int],
+) -> Timing:
+    sized, added = _given(cascade, workload, dataflow, sizes)
+    problem, mapping = plan(cascade, machine, sized, dataflow, accounting=accounting, sizes=added, cost=operand_traffic)
+    return time_mapping(problem, mapping, machine, accounting=accounting)
+
+
+def _given(
+    cascade: Cascade, workload: Workload, dataflow: Dataflow, sizes: Mapping[str, int]
+) -> tuple[Workload, dict[str, int]]:
+    """The workload with the sizes that are its own, and the others."""
+    _check_names(cascade, workload, [dataflow], sizes)
+    return _resized(workload, sizes), {name: size for name, size in sizes.items() if name not in workload.sizes}
+
+
 def _evaluated(
     cascade: Cascade,
     machine: Machine,
@@ -127,9 +195,7 @@ def _evaluated(
     accounting: Accounting,
     sizes: Mapping[str, int],
 ) -> Evaluation:
-    sized = _resized(workload, sizes)
-    _check_names(cascade, workload, [dataflow], sizes)
-    added = {name: size for name, size in sizes.items() if name not in workload.sizes}
+    sized, added = _given(cascade, workload, dataflow, sizes)
     problem, mapping = plan(cascade, machine, sized, dataflow, accounting=accounting, sizes=added)
     return Evaluation(
         machine=machine,

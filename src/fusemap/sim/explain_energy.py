@@ -29,9 +29,8 @@ class OperandTraffic:
 def moved_by_einsum(evaluation: Evaluation) -> dict[str, tuple[Moved, ...]]:
     """What each Einsum moves, as the simulator counts it."""
     machine, mapping = evaluation.machine, evaluation.mapping
-    place_of, outermost = places(machine), machine.memories[0].name
     return {
-        space.name: moved_words(space, mapping.nest(space.name), place_of, outermost, evaluation.accounting)
+        space.name: moved_words(space, mapping.nest(space.name), machine, evaluation.accounting)
         for space in evaluation.problem.spaces
     }
 

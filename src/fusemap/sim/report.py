@@ -108,8 +108,8 @@ class EinsumTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """The result of evaluating a mapped cascade: SI units, energies in pJ, areas in um^2.
+class Timing:
+    """What a mapped cascade takes of time and traffic, in SI units; needs no price of any component.
 
     `dataflow_choice` says why this dataflow was taken (empty: it was asked for).
     """
@@ -121,8 +121,6 @@ class Report:
     accounting: str
     clock_hz: float
     traffic_bytes: float
-    area_um2: float
-    rows: tuple[Row, ...]
     phases: tuple[PhaseTime, ...]
     einsums: tuple[EinsumTime, ...]
     tiles: tuple[tuple[str, float | str], ...] = ()
@@ -133,11 +131,6 @@ class Report:
     def latency_s(self) -> float:
         """Sum of the phases' latencies."""
         return sum(p.latency_s for p in self.phases)
-
-    @property
-    def energy_pj(self) -> float:
-        """Sum of the rows' energies."""
-        return sum(r.energy_pj for r in self.rows)
 
     @property
     def bottleneck(self) -> str:
@@ -154,12 +147,8 @@ class Report:
         """One Einsum's share of its array's processing-element cycles."""
         return time.cycles * (time.lanes / time.pes) / (self.latency_s * self.clock_hz)
 
-    def energy_by(self, *keys: str) -> dict[tuple[str, ...], float]:
-        """Energies summed over rows that share the named fields, largest first."""
-        return _grouped((tuple(getattr(r, k) for k in keys), r.energy_pj) for r in self.rows)
-
     def to_json(self) -> dict[str, object]:
-        """The document `fusemap/evaluate/1`."""
+        """The document `fusemap/evaluate/1`, energy and area null."""
         return {
             "schema": "fusemap/evaluate/1",
             "cascade": self.cascade,
@@ -169,8 +158,8 @@ class Report:
             "dataflow_choice": self.dataflow_choice,
             "accounting": self.accounting,
             "latency_s": self.latency_s,
-            "energy_pj": self.energy_pj,
-            "area_um2": self.area_um2,
+            "energy_pj": None,
+            "area_um2": None,
             "traffic_bytes": self.traffic_bytes,
             "utilization": self.utilization,
             "bottleneck": self.bottleneck,
@@ -179,8 +168,30 @@ class Report:
             "einsums": [_einsum_json(t) for t in self.einsums],
             "tiles": dict(self.tiles),
             "notes": list(self.notes),
-            "rows": [r.to_json() for r in self.rows],
+            "rows": [],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Timing):
+    """The result of evaluating a mapped cascade: SI units, energies in pJ, areas in um^2."""
+
+    area_um2: float
+    rows: tuple[Row, ...]
+
+    @property
+    def energy_pj(self) -> float:
+        """Sum of the rows' energies."""
+        return sum(r.energy_pj for r in self.rows)
+
+    def energy_by(self, *keys: str) -> dict[tuple[str, ...], float]:
+        """Energies summed over rows that share the named fields, largest first."""
+        return _grouped((tuple(getattr(r, k) for k in keys), r.energy_pj) for r in self.rows)
+
+    def to_json(self) -> dict[str, object]:
+        """The document `fusemap/evaluate/1`."""
+        priced = {"energy_pj": self.energy_pj, "area_um2": self.area_um2, "rows": [r.to_json() for r in self.rows]}
+        return Timing.to_json(self) | priced
 
 
 def _grouped(items: Iterable[tuple[tuple[str, ...], float]]) -> dict[tuple[str, ...], float]:
