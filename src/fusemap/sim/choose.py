@@ -52,15 +52,8 @@ def evaluate_case(
     (`B`, `M`) and tiles of the dataflow (`P1`), and give the cascade's other shapes (`M0`). InputError:
     something does not match or is not known; DoesNotFit: no mapping is legal.
     """
-    given = sizes or {}
-    _check_names(
-        cascade, workload, [load_dataflow(name) for name in names()] if dataflow is None else [dataflow], given
-    )
-    if dataflow is None:
-        dataflow, choice = choose_dataflow(cascade, machine, workload, sizes=sizes)
-    else:
-        choice = ""
-    found = _evaluated(cascade, machine, workload, dataflow, accounting(dataflow.name), given)
+    chosen, choice = _chosen(cascade, machine, workload, dataflow, sizes or {}, priced=True)
+    found = _evaluated(cascade, machine, workload, chosen, accounting(chosen.name), sizes or {})
     return dataclasses.replace(found, report=dataclasses.replace(found.report, dataflow_choice=choice))
 
 
@@ -77,15 +70,26 @@ def time_case(
 
     A dataflow that is left open is the one of least latency, then traffic; a search minimises traffic.
     """
-    given = sizes or {}
-    _check_names(
-        cascade, workload, [load_dataflow(name) for name in names()] if dataflow is None else [dataflow], given
-    )
-    choice = ""
-    if dataflow is None:
-        dataflow, choice = choose_dataflow(cascade, machine, workload, sizes=sizes, priced=False)
-    found = _timed(cascade, machine, workload, dataflow, accounting(dataflow.name), given)
+    chosen, choice = _chosen(cascade, machine, workload, dataflow, sizes or {}, priced=False)
+    found = _timed(cascade, machine, workload, chosen, accounting(chosen.name), sizes or {})
     return dataclasses.replace(found, dataflow_choice=choice)
+
+
+def _chosen(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow | None,
+    sizes: Mapping[str, int],
+    *,
+    priced: bool,
+) -> tuple[Dataflow, str]:
+    """The dataflow that was asked for, or the best built-in one and why; InputError for sizes that nothing uses."""
+    candidates = [dataflow] if dataflow is not None else [load_dataflow(name) for name in names()]
+    _check_names(cascade, workload, candidates, sizes)
+    if dataflow is not None:
+        return dataflow, ""
+    return choose_dataflow(cascade, machine, workload, sizes=sizes, priced=priced)
 
 
 def choose_dataflow(

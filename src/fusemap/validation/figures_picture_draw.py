@@ -14,7 +14,7 @@ from fusemap.validation.reasons import percent
 
 MARKERS = ("s", "^", "o", "D")
 COLOURS = ("#777777", "#E69F00", "#0072B2", "#009E73")
-PARTS = (STYLES[4], STYLES[5], STYLES[7], STYLES[0])
+PARTS = (STYLES[4], STYLES[6], STYLES[5], STYLES[7], STYLES[0])
 RIGHT = 1.75  # where the last column of text ends, in units of the bars
 MATTERS = 0.005  # a smaller share is not drawn
 
@@ -81,17 +81,19 @@ def _times(means: list[float]) -> str:
 def _energy(axes: Axes, data: PictureData) -> None:
     """Stacked parts of the energy against the baseline's; a diamond where it is with the slips corrected."""
     diamond: dict[str, Any] = {"marker": "D", "color": "black", "markersize": 3.5, "linestyle": "none"}
+    drawn = {part for panel in data.panels for part, share in panel.energy if share >= MATTERS}
     for index, panel in enumerate(data.panels):
         bottom = 0.0
-        for (part, share), (colour, hatch) in zip(panel.energy, PARTS, strict=False):
-            label = part if index == 0 else None
+        for at, (part, share) in enumerate(panel.energy):
+            colour, hatch = PARTS[at % len(PARTS)]
+            label = part if index == 0 and part in drawn else None
             axes.bar(index, share, 0.6, bottom=bottom, color=colour, hatch=hatch, label=label, **EDGE)
             bottom += share
         axes.annotate(f"{bottom:.2f}", (index, bottom), (0, 3), textcoords="offset points", ha="center")
         axes.plot([index + 0.4], [panel.corrected_energy], **diamond)
     axes.plot([], [], label="total, slips corrected", **diamond)
     axes.set_xticks(range(len(data.panels)), [p.name for p in data.panels])
-    axes.set_ylim(0, 1.9)
+    axes.set_ylim(0, 1.15 + 0.15 * (len(drawn) + 1))  # the legend stands above the bars, a line per entry
     axes.set_yticks([0, 0.5, 1.0])
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper left", borderaxespad=0, handlelength=1.4, labelspacing=0.25)
