@@ -12,6 +12,7 @@ from fusemap.einsum_cascade.types import (
     Chain,
     Einsum,
     Expr,
+    Lookup,
     RankExpr,
     ShapeName,
     SizeOf,
@@ -35,13 +36,15 @@ def rank_variables(expr: RankExpr) -> tuple[VarName, ...]:
     """Variables of a rank expression in order of first occurrence."""
     if isinstance(expr, Affine):
         return tuple(dict.fromkeys(t.var for t in expr.terms if t.var is not None))
-    return (expr.var,)
+    return output_variables(expr.access) if isinstance(expr, Lookup) else (expr.var,)
 
 
 def rank_shapes(expr: RankExpr) -> tuple[ShapeName, ...]:
     """Shapes that a rank expression names, in order of first occurrence."""
     if isinstance(expr, Affine):
         return tuple(dict.fromkeys(t.shape for t in expr.terms if t.shape is not None))
+    if isinstance(expr, Lookup):
+        return tuple(dict.fromkeys(s for i in expr.access.indices for s in rank_shapes(i.expr)))
     return (expr.shape,)
 
 
@@ -54,17 +57,30 @@ def plain_variable(expr: RankExpr) -> VarName | None:
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
-    """The expression and everything below it, left to right."""
+    """The expression and everything below it, left to right; below an access the index tensors it looks up."""
     pending = [expr]
     while pending:
         node = pending.pop()
         yield node
         if isinstance(node, Apply):
             pending += reversed(node.args)
+        elif isinstance(node, Access):
+            pending += reversed([found.access for found in lookups(node)])
+
+
+def lookups(access: Access) -> tuple[Lookup, ...]:
+    """The indices of an access that are read from a tensor: `IDX[j]` of `K[e, IDX[j]]`."""
+    return tuple(i.expr for i in access.indices if isinstance(i.expr, Lookup))
+
+
+def depends_on_data(einsum: Einsum) -> bool:
+    """Does the Einsum read at a coordinate that is data (a lookup), or make coordinates of data (topk)?"""
+    ranked = einsum.reduce is not None and einsum.reduce.places is not None
+    return ranked or any(lookups(access) for access in accesses(einsum))
 
 
 def accesses(einsum: Einsum) -> tuple[Access, ...]:
-    """Tensors read by the Einsum, left to right, repetitions included."""
+    """Tensors read by the Einsum, left to right, repetitions and index tensors included."""
     return tuple(e for e in walk(einsum.expr) if isinstance(e, Access))
 
 

@@ -57,14 +57,27 @@ class Modulo:
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
-RankExpr: TypeAlias = Affine | FloorDiv | Modulo
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """`IDX[j,p]` as an index: the coordinate is the value of an element, which must be an integer.
+
+    A lookup is a whole index of a read; it stands neither on a left side nor in a sum, condition or `val`,
+    and the indices of its own access are no lookups.
+    """
+
+    access: Access
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+Coordinate: TypeAlias = Affine | FloorDiv | Modulo  # known without data
+RankExpr: TypeAlias = Affine | FloorDiv | Modulo | Lookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """A chained comparison `p-W < m <= p`: `operands[i] relations[i] operands[i+1]`."""
 
-    operands: tuple[RankExpr, ...]
+    operands: tuple[Coordinate, ...]
     relations: tuple[str, ...]
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
@@ -110,7 +123,7 @@ class SizeOf:
 class ValueOf:
     """`val(p+1)`: a coordinate as a value."""
 
-    expr: RankExpr
+    expr: Coordinate
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -140,10 +153,15 @@ class ReduceVar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduce:
-    """`sum[m, e]`; `explicit` is False where the sum was left implied."""
+    """`sum[m, e]`; `explicit` is False where the sum was left implied.
+
+    `topk[m; j]` has `places` j: at place j of the output stands the coordinate m of the (j+1)-th largest
+    present element, a smaller m first among equals; absent where there are fewer.
+    """
 
     operator: OperatorName
     variables: tuple[ReduceVar, ...]
+    places: VarName | None = None
     explicit: bool = True
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
