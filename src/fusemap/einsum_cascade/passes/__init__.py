@@ -1,0 +1,1 @@
+"""Pass analysis: how often every fiber must be traversed, with proofs."""

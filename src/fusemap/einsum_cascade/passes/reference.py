@@ -1,0 +1,140 @@
+"""The definition of passes executed directly: levels of all touches of every fiber of a small instance.
+
+level(z) = 1 + max{l >= 0 : every coordinate of the fiber has a touch of level >= l that precedes z};
+passes = max over fibers of max{l : touches of level >= l hit every coordinate}, 1 if a fiber is touched only in part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fusemap.einsum_cascade.passes.carriers import Carriers, Key, carriers_of
+from fusemap.einsum_cascade.passes.instance import Element, Instance, Point
+from fusemap.einsum_cascade.passes.ranks import Digit, RankOf
+from fusemap.einsum_cascade.types import TensorName
+
+Masks = tuple[int, ...]  # per level, from 1: the coordinates that have a touch of at least that level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """What the touches of one (tensor, rank) come to: passes, and the pass of every Einsum that covers a fiber."""
+
+    passes: int
+    assignment: tuple[tuple[TensorName, int], ...]
+
+
+def reference_levels(instance: Instance, of: RankOf, *, direct: bool = False) -> Levels | None:
+    """Passes of (tensor, rank) on the instance by its definition; None if nothing reads the tensor along the rank.
+
+    >>> from fusemap.einsum_cascade.catalog import load
+    >>> from fusemap.einsum_cascade.passes.instance import instance_of
+    >>> from fusemap.einsum_cascade.passes.ranks import owned_ranks
+    >>> cascade = load("cascade-1")
+    >>> tiny = instance_of(cascade, {"K": 3})
+    >>> [(r.tensor, reference_levels(tiny, r).passes) for r in owned_ranks(cascade) if r.tensor in "AB"]
+    [('A', 2), ('B', 1)]
+    """
+    carriers = carriers_of(instance.cascade, of, direct=direct)
+    if not carriers.touches:
+        return None
+    best: Levels | None = None
+    for fiber in _fibers(instance, of):
+        levels = _fiber_levels(instance, carriers, fiber)
+        if levels is not None and (best is None or levels.passes > best.passes):
+            best = levels
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Fiber:
+    coordinates: Mapping[Element, int]
+    full: int
+
+
+def _fibers(instance: Instance, of: RankOf) -> Iterator[_Fiber]:
+    """Elements of the tensor by their other digits; a fiber's coordinate is the number of its rank's digits."""
+    extents = instance.extents(of.tensor)
+    fibers: dict[tuple[object, ...], dict[Element, int]] = {}
+    length = 1
+    for digit in of.digits:
+        length *= digit_extent(instance, digit, extents)
+    for at in sorted(instance.elements.get(of.tensor, ())):
+        coordinate = 0
+        fixed = list[int](at)
+        for digit in of.digits:
+            part = digit_value(instance, digit, at[digit.position])
+            coordinate = coordinate * digit_extent(instance, digit, extents) + part
+            fixed[digit.position] -= part * digit_stride(instance, digit)
+        fibers.setdefault(tuple(fixed), {})[of.tensor, at] = coordinate
+    for elements in fibers.values():
+        yield _Fiber(elements, (1 << length) - 1)
+
+
+def digit_stride(instance: Instance, digit: Digit) -> int:
+    """How many coordinates of its index one step of the digit is."""
+    stride = 1
+    for shape in digit.inner:
+        stride *= instance.sizes[shape]
+    return stride
+
+
+def digit_extent(instance: Instance, digit: Digit, extents: tuple[int, ...]) -> int:
+    """The number of values of the digit."""
+    return extents[digit.position] if digit.whole else instance.sizes[digit.shape]
+
+
+def digit_value(instance: Instance, digit: Digit, coordinate: int) -> int:
+    """The digit of an index's coordinate."""
+    return coordinate if digit.whole else coordinate // digit_stride(instance, digit) % instance.sizes[digit.shape]
+
+
+def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Levels | None:
+    key = frozenset(d.position for d in carriers.of.digits)
+    carried: dict[tuple[Element, Key], int] = {(e, key): 1 << c for e, c in fiber.coordinates.items()}
+    before: dict[Element, Masks] = {}
+    covered: dict[TensorName, list[int]] = {}
+    for point in instance.points:
+        touched = _touch(carriers, carried, point)
+        masks = _union(before.get(e, ()) for r in point.reads for e in r.elements)
+        if touched:
+            level = 1 + next((n for n, m in enumerate(masks) if m != fiber.full), len(masks))
+            masks = _union((masks, (touched,) * level))
+            mine = covered.setdefault(point.einsum.name, [])
+            mine += [0] * (level - len(mine))
+            for n in range(level):
+                mine[n] |= touched
+        before[point.writes] = _union((before.get(point.writes, ()), masks))
+    if not covered:
+        return None
+    total = _union(tuple(m) for m in covered.values())
+    passes = max(1, sum(m == fiber.full for m in total))
+    own = ((e, sum(m == fiber.full for m in masks)) for e, masks in covered.items())
+    return Levels(passes=passes, assignment=tuple((e, n) for e, n in own if n))
+
+
+def _touch(carriers: Carriers, carried: dict[tuple[Element, Key], int], point: Point) -> int:
+    """The coordinates that the point touches; what it writes carries those that its left side tells."""
+    touched = 0
+    for touch in carriers.touches.get(point.einsum.name, ()):
+        mask = 0
+        for read in point.reads:
+            if read.access == touch.access:
+                for element in read.elements:
+                    mask |= carried.get((element, touch.key), 0)
+        touched |= mask
+        if mask and touch.onto is not None:
+            at = (point.writes, touch.onto)
+            carried[at] = carried.get(at, 0) | mask
+    return touched
+
+
+def _union(many: Iterable[Masks]) -> Masks:
+    """Level by level, the coordinates in any of them."""
+    total: list[int] = []
+    for masks in many:
+        total += [0] * (len(masks) - len(total))
+        for n, mask in enumerate(masks):
+            total[n] |= mask
+    return tuple(total)
