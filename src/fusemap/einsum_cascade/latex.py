@@ -3,7 +3,8 @@ r"""A cascade as mathematics, in the notation of EDGE (arXiv 2404.11591), TeAAL 
 - Rank variables are subscripts: `QK[m,p] = Q[e,p]*K[e,m]` is `QK_{m,p} = Q_{e,p} \cdot K_{e,m}`, with the sum
   over e implied, as e is absent on the left.
 - A reduction that is not the implied sum follows `::`, as in Cascade 4 of FuseMax: `GM[p] = max[m] QK[m,p]` is
-  `GM_{p} = QK_{m,p} :: \bigvee_{m} \max(\cup)`; `\cup` says that absent operands are skipped.
+  `GM_{p} = QK_{m,p} :: \bigvee_{m} \max(\cup)`; `\cup` says that absent operands are skipped. Places
+  that a reduction fills with coordinates follow an arrow: `topk[m; j]` is `\bigvee_{m \rightarrow j}`.
 - Filters stand after a colon (`m : m \leq p`), other conditions after "for", a partitioned rank is
   `m1 \times M0 + m0`; division is a fraction, exp is e to a power; every operator without a sign of its own
   keeps its name, upright: `\mathrm{safediv}(a, b)`.
@@ -18,7 +19,6 @@ from types import MappingProxyType
 from fusemap.einsum_cascade.scope import plain_variable, reduced_variables
 from fusemap.einsum_cascade.types import (
     Access,
-    Affine,
     Apply,
     Cascade,
     Chain,
@@ -26,6 +26,8 @@ from fusemap.einsum_cascade.types import (
     Expr,
     FloorDiv,
     Index,
+    Lookup,
+    Modulo,
     Number,
     RankExpr,
     Reduce,
@@ -102,6 +104,8 @@ def _is_implied(einsum: Einsum) -> bool:
 
 def _reduce(reduce: Reduce) -> str:
     variables = ", ".join(_filtered(_name(v.var), v.conditions) for v in reduce.variables)
+    if reduce.places is not None:
+        variables += rf" \rightarrow {_name(reduce.places)}"
     operator = _REDUCTIONS.get(reduce.operator) or _upright(reduce.operator)
     return rf":: \bigvee_{{{variables}}} {operator}(\cup)"
 
@@ -136,7 +140,9 @@ def _chain(chain: Chain) -> str:
 def _rank_expr(expr: RankExpr) -> str:
     if isinstance(expr, FloorDiv):
         return rf"\lfloor {_name(expr.var)} / {_name(expr.shape)} \rfloor"
-    if not isinstance(expr, Affine):
+    if isinstance(expr, Lookup):
+        return _access(expr.access)
+    if isinstance(expr, Modulo):
         return rf"{_name(expr.var)} \ \mathrm{{mod}}\ {_name(expr.shape)}"
     products = any(t.var is not None and t.shape is not None for t in expr.terms)
     signs = (" - ", " + ") if products else ("-", "+")
