@@ -9,6 +9,7 @@ from fusemap.einsum_cascade.check_context import Context, context_of
 from fusemap.einsum_cascade.check_declarations import check_inputs, check_outputs, check_shapes, check_stops
 from fusemap.einsum_cascade.check_einsum import check_read_side
 from fusemap.einsum_cascade.check_left import check_left_side, check_self_reference
+from fusemap.einsum_cascade.check_lookups import check_lookups
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
 from fusemap.einsum_cascade.types import Cascade
 
@@ -23,9 +24,8 @@ def check(cascade: Cascade, operators: Operators = BUILTIN) -> tuple[Diagnostic,
 def check_partial(cascade: Cascade, operators: Operators, broken: frozenset[str]) -> tuple[Diagnostic, ...]:
     """Static errors except those that a name in `broken` (a word of a line with a syntax error) may explain."""
     context = context_of(cascade, operators, broken)
-    found = chain(
-        check_shapes(context), check_inputs(context), check_stops(context), check_outputs(context), _einsums(context)
-    )
+    declarations = chain(check_shapes(context), check_inputs(context), check_stops(context), check_outputs(context))
+    found = chain(declarations, _einsums(context), check_lookups(context))
     return tuple(dict.fromkeys(islice(found, MAX_ERRORS)))
 
 

@@ -8,7 +8,9 @@ from fusemap.diagnostics import Diagnostic
 from fusemap.einsum_cascade.check_context import Context
 from fusemap.einsum_cascade.check_declarations import tensor_case
 from fusemap.einsum_cascade.check_left import rank_count
+from fusemap.einsum_cascade.check_lookups import check_places
 from fusemap.einsum_cascade.scope import (
+    accesses,
     output_variables,
     plain_variable,
     rank_variables,
@@ -39,8 +41,7 @@ def check_read_side(context: Context, einsum: Einsum) -> Iterator[Diagnostic]:
     for node in walk(einsum.expr):
         yield from _node(context, node, variables)
     yield from _reduce(context, einsum)
-    reads = [n for n in walk(einsum.expr) if isinstance(n, Access)]
-    filtered = [i.conditions for a in (einsum.output, *reads) for i in a.indices]
+    filtered = [i.conditions for a in (einsum.output, *accesses(einsum)) for i in a.indices]
     reduced = [v.conditions for v in einsum.reduce.variables] if einsum.reduce else []
     for conditions in (*filtered, *reduced, einsum.conditions):
         yield from context.chain_shapes(conditions)
@@ -124,6 +125,7 @@ def _reduce(context: Context, einsum: Einsum) -> Iterator[Diagnostic]:
     if reduce.operator not in names:
         hint = suggest(reduce.operator, names, "reductions")
         yield context.error(reduce.span, f"unknown reduction {reduce.operator}", hint)
+    yield from check_places(context, einsum, reduce)
     if sorted(found) != sorted(need):
         yield _reduce_list(context, einsum, reduce, need)
 

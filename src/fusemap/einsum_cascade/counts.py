@@ -16,7 +16,9 @@ def operation_counts(cascade: Cascade, operators: Operators = BUILTIN) -> tuple[
 
     A map operator is applied once per point of its Einsum's iteration space at which its operands are
     present, even where a sub-expression uses fewer variables than the Einsum; `+ max min` need both
-    operands. Reducing n present values takes n - 1 applications. Constants such as `-inf` cost nothing.
+    operands. Reducing n present values takes n - 1 applications; ranking them by topk takes n, each one a
+    comparison with the places filled so far and an insertion, whatever the number of places. The place is
+    no rank of the iteration space. Constants such as `-inf` and reads at an index tensor cost nothing.
     Filters are counted exactly, in closed form or as a Sum. Shapes are positive integer symbols; a
     partitioned one is the product of its factors. Inits come first. Loads SymPy.
 

@@ -20,7 +20,8 @@ from fusemap.einsum_cascade.interpreter_schedule import einsums_of, schedule
 from fusemap.einsum_cascade.linear import ordered, symbolic
 from fusemap.einsum_cascade.operators import Operators
 from fusemap.einsum_cascade.points import is_constant
-from fusemap.einsum_cascade.scope import accesses, conditions_of, shape_of, variables_of
+from fusemap.einsum_cascade.printer import format_rank_expr
+from fusemap.einsum_cascade.scope import accesses, conditions_of, lookups, shape_of, variables_of
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
@@ -28,6 +29,7 @@ from fusemap.einsum_cascade.types import (
     Cascade,
     Einsum,
     FloorDiv,
+    Lookup,
     OperatorName,
     RankExpr,
     Reduce,
@@ -102,7 +104,7 @@ def _either(first: Support, second: Support) -> Support:
 
 def _support(context: Context, einsum: Einsum) -> Support:
     points = _points(context, einsum, einsum.expr)
-    result = _kept(points, einsum.reduce) if einsum.reduce is not None else points
+    result = _kept(context.cascade, einsum, points, einsum.reduce) if einsum.reduce is not None else points
     return _written(context.cascade, einsum.output, result.zone, result.exact)
 
 
@@ -132,12 +134,14 @@ def _counts(context: Context, einsum: Einsum) -> Iterator[OperationCount]:
         )
     if einsum.reduce is not None:
         points = _points(context, einsum, einsum.expr)
-        kept = _kept(points, einsum.reduce)
+        ranked = einsum.reduce.places is not None
+        kept = points if ranked else _kept(context.cascade, einsum, points, einsum.reduce)
+        saved = sp.Integer(0) if ranked or not kept.exact else count(kept.zone)
         yield OperationCount(
             einsum=einsum.name,
             operator=einsum.reduce.operator,
             kind="reduce",
-            count=count(points.zone) - (count(kept.zone) if kept.exact else sp.Integer(0)),
+            count=count(points.zone) - saved,
             exact=kept.exact,
         )
 
@@ -156,15 +160,23 @@ def _points(context: Context, einsum: Einsum, expr: Tree) -> Presence:
         return _read(context, einsum, expr)
     if isinstance(expr, Apply):
         args = [_points(context, einsum, arg) for arg in expr.args]
-        return _any_of(*args) if context.operators.map(expr.operator).union else _all_of(args)
-    return Presence(zone=_space(context.cascade, einsum))
+        operator = context.operators.map(expr.operator)
+        found = _any_of(*args) if operator.union else _all_of(args)
+        return Presence(zone=found.zone, exact=found.exact and not operator.filters)
+    return _space(context.cascade, einsum)
 
 
 def _read(context: Context, einsum: Einsum, access: Access) -> Presence:
+    """Where the element and the indices that it is looked up at are present; which one it is then, data decides."""
     support = context.supports.get(access.tensor, Support())
     ranks = {variable(f"#{r}"): rank_symbol(context.cascade, i.expr) for r, i in enumerate(access.indices)}
+    data = {rank_symbol(context.cascade, lookup) for lookup in lookups(access)}
     inequalities = [g.xreplace(ranks) for g in support.inequalities]
-    return Presence(zone=_space(context.cascade, einsum).cut(inequalities), exact=support.exact)
+    known = [g for g in inequalities if g.free_symbols.isdisjoint(data)]
+    space = _space(context.cascade, einsum)
+    exact = space.exact and support.exact and len(known) == len(inequalities)
+    own = Presence(zone=space.zone.cut(known), exact=exact)
+    return _all_of([own, *(_read(context, einsum, lookup.access) for lookup in lookups(access))])
 
 
 def _all_of(args: Iterable[Presence]) -> Presence:
@@ -184,8 +196,10 @@ def _any_of(left: Presence, right: Presence) -> Presence:
     return Presence(zone=Zone(extents=left.zone.extents, inequalities=tuple(common)), exact=False)
 
 
-def _kept(points: Presence, reduce: Reduce) -> Presence:
-    """The outputs that at least one point contributes to."""
+def _kept(cascade: Cascade, einsum: Einsum, points: Presence, reduce: Reduce) -> Presence:
+    """The outputs that at least one point contributes to; at place j of a ranked one, more than j points."""
+    if reduce.places is not None:
+        return _ranked(cascade, einsum, points, reduce.variables[0].var, reduce.places)
     variables = [variable(v.var) for v in reduce.variables]
     for order in permutations(variables):
         zone: Zone | None = points.zone
@@ -198,10 +212,34 @@ def _kept(points: Presence, reduce: Reduce) -> Presence:
     return Presence(zone=Zone(extents=extents, inequalities=free), exact=False)
 
 
-def _space(cascade: Cascade, einsum: Einsum) -> Zone:
-    """The iteration space: the box of the variables' ranges cut by all conditions."""
+def _ranked(cascade: Cascade, einsum: Einsum, points: Presence, var: VarName, places: VarName) -> Presence:
+    """The places that are filled: place j where `points` have more than j values of `var`."""
+    place = variable(places)
+    extents = {**points.zone.extents, place: _extent(cascade, places)}
+    filled = project(Zone(extents=extents, inequalities=points.zone.inequalities), variable(var), place)
+    if filled is None:
+        free = tuple(g for g in points.zone.inequalities if variable(var) not in g.free_symbols)
+        filled = Zone(extents={v: n for v, n in extents.items() if v != variable(var)}, inequalities=free)
+        points = Presence(zone=points.zone, exact=False)
+    own = [g for g in _inequalities(cascade, einsum) if place in g.free_symbols]
+    return Presence(zone=filled.cut(own), exact=points.exact)
+
+
+def _space(cascade: Cascade, einsum: Einsum) -> Presence:
+    """The iteration space: the box of the variables' ranges cut by all conditions.
+
+    The place of a ranked reduction is none of them: what is ranked is visited once for all places.
+    """
     extents = {variable(v): _extent(cascade, v) for v in variables_of(einsum)}
-    return Zone(extents=extents).cut(_inequalities(cascade, einsum))
+    zone = Zone(extents=extents).cut(_inequalities(cascade, einsum))
+    if einsum.reduce is None or einsum.reduce.places is None:
+        return Presence(zone=zone)
+    place = variable(einsum.reduce.places)
+    visited = project(zone, place)
+    if visited is not None:
+        return Presence(zone=visited)
+    free = tuple(g for g in zone.inequalities if place not in g.free_symbols)
+    return Presence(zone=Zone(extents={v: n for v, n in extents.items() if v != place}, inequalities=free), exact=False)
 
 
 def _inequalities(cascade: Cascade, einsum: Einsum) -> Iterator[Expr]:
@@ -226,7 +264,9 @@ def shape_symbol(cascade: Cascade, name: ShapeName) -> Expr:
 
 
 def rank_symbol(cascade: Cascade, expr: RankExpr) -> Expr:
-    """A rank expression as a SymPy expression in its variables and shapes."""
+    """A rank expression as a SymPy expression in its variables and shapes; a lookup is a symbol of its own."""
+    if isinstance(expr, Lookup):
+        return variable(format_rank_expr(expr))
     if isinstance(expr, Affine):
         return sp.Add(*(c * _product(cascade, var, name) for (var, name), c in symbolic(expr).items()))
     var, divisor = variable(expr.var), shape_symbol(cascade, expr.shape)

@@ -113,11 +113,11 @@ def as_bound(g: Expr, var: Symbol) -> Bound | None:
     return Bound(coefficient=coefficient, rest=rest)
 
 
-def project(zone: Zone, var: Symbol) -> Zone | None:
-    """The zone of the other variables for which some value of `var` is in `zone`; None if not exact.
+def project(zone: Zone, var: Symbol, more_than: Expr = 0) -> Zone | None:
+    """The zone of the others for which more than `more_than` values of `var` are in `zone`; None if not exact.
 
     Fourier-Motzkin elimination; on integers it is exact where all lower bounds or all upper bounds of
-    `var` have coefficient 1.
+    `var` have coefficient 1, and all of both where more than one value is asked for.
     """
     others = {v: n for v, n in zone.extents.items() if v != var}
     if zone.is_empty:
@@ -136,7 +136,8 @@ def project(zone: Zone, var: Symbol) -> Zone | None:
             upper.append(bound)
         else:
             return None
-    if any(b.coefficient != 1 for b in lower) and any(b.coefficient != -1 for b in upper):
+    steep = [any(b.coefficient != 1 for b in lower), any(b.coefficient != -1 for b in upper)]
+    if all(steep) or (any(steep) and more_than != 0):
         return None
-    pairs = [lo.coefficient * up.rest - up.coefficient * lo.rest for lo in lower for up in upper]
+    pairs = [lo.coefficient * up.rest - up.coefficient * lo.rest - more_than for lo in lower for up in upper]
     return Zone(extents=others).cut([*free, *pairs])

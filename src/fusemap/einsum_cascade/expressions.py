@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from fusemap.einsum_cascade.cursor import Cursor
-from fusemap.einsum_cascade.indices import parse_access, parse_conditions, parse_rank_expr
+from fusemap.einsum_cascade.indices import parse_access, parse_conditions, parse_coordinate
 from fusemap.einsum_cascade.lexer import Token
 from fusemap.einsum_cascade.types import (
     Apply,
@@ -31,7 +31,7 @@ def parse_expr(cursor: Cursor) -> Expr:
 
 
 def parse_reduce(cursor: Cursor) -> Reduce | None:
-    """`op "[" var [":" conds] { "," ... } "]"` where it stands in front of an expression, else None."""
+    """`op "[" var [":" conds] { "," ... } [ ";" var ] "]"` where it stands in front of an expression, else None."""
     if not _reduce_ahead(cursor):
         return None
     first = cursor.take()
@@ -39,8 +39,10 @@ def parse_reduce(cursor: Cursor) -> Reduce | None:
     variables = [_reduce_var(cursor)]
     while cursor.accept(","):
         variables.append(_reduce_var(cursor))
+    places = VarName(cursor.cased("a rank variable", upper=False).text) if cursor.accept(";") else None
     cursor.expect("]")
-    return Reduce(operator=OperatorName(first.text), variables=tuple(variables), span=cursor.span(first))
+    span = cursor.span(first)
+    return Reduce(operator=OperatorName(first.text), variables=tuple(variables), places=places, span=span)
 
 
 def _reduce_ahead(cursor: Cursor) -> bool:
@@ -134,7 +136,7 @@ def _builtin(cursor: Cursor) -> Expr:
         shape = ShapeName(cursor.cased("a shape", upper=True).text)
         cursor.expect(")")
         return SizeOf(shape=shape, span=cursor.span(first))
-    expr = parse_rank_expr(cursor)
+    expr = parse_coordinate(cursor, "an element is a value as it stands: leave val out")
     cursor.expect(")")
     return ValueOf(expr=expr, span=cursor.span(first))
 

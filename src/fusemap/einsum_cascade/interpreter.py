@@ -19,6 +19,7 @@ from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.interpreter_cells import Cells, Floats, Value
 from fusemap.einsum_cascade.interpreter_contract import contract, factors
 from fusemap.einsum_cascade.interpreter_inputs import input_cells
+from fusemap.einsum_cascade.interpreter_ranked import ranked
 from fusemap.einsum_cascade.interpreter_schedule import Loop, Pool, Step, schedule
 from fusemap.einsum_cascade.interpreter_sizes import Extents, extents_of
 from fusemap.einsum_cascade.interpreter_space import Booleans, Space, all_hold
@@ -27,12 +28,20 @@ from fusemap.einsum_cascade.interpreter_values import (
     UnwrittenError,
     apply,
     evaluate,
+    joined,
     reduce_value,
     restrict,
     spread,
 )
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
-from fusemap.einsum_cascade.scope import conditions_of, output_variables, outputs, rank_variables, variables_of
+from fusemap.einsum_cascade.scope import (
+    conditions_of,
+    depends_on_data,
+    output_variables,
+    outputs,
+    rank_variables,
+    variables_of,
+)
 from fusemap.einsum_cascade.types import Cascade, Chain, Einsum, Reduce, TensorName, VarName
 
 MAX_POINTS_AT_ONCE = 1 << 22
@@ -159,8 +168,11 @@ def _reduced(machine: Machine, einsum: Einsum, space: Space, matrix_products: bo
     if einsum.reduce is None:
         cut = all_hold(chains, space)
         return restrict(evaluate(machine, einsum.expr, space, cut), cut)
+    if einsum.reduce.places is not None:
+        return ranked(machine, einsum, einsum.reduce, einsum.reduce.places, space, MAX_POINTS_AT_ONCE)
     axes = tuple(space.axis(v.var) for v in einsum.reduce.variables)
-    if matrix_products and _is_product_sum(machine.operators, einsum.reduce, chains):
+    large_gather = depends_on_data(einsum) and prod(space.lengths) > MAX_POINTS_AT_ONCE
+    if matrix_products and not large_gather and _is_product_sum(machine.operators, einsum.reduce, chains):
         cut = all_hold(chains, space)
         parts = [evaluate(machine, factor, space, cut) for factor in factors(einsum.expr)]
         total = contract(parts, tuple(a for a in axes if space.lengths[a] > 1)) if len(parts) > 1 else None
@@ -185,16 +197,5 @@ def _summed(machine: Machine, einsum: Einsum, reduce: Reduce, space: Space, axes
         return reduce_value(operator, spread(value, space.lengths), axes, machine.dtype)
     kept = [a for a in range(len(space.lengths)) if a not in axes and space.lengths[a] > 1]
     axis = max(kept or axes, key=lambda a: space.lengths[a])
-    start, stop = space.ranges[axis]
-    middle = (start + stop) // 2
-    halves = [space.narrowed(axis, *part) for part in ((start, middle), (middle, stop))]
-    left, right = (_summed(machine, einsum, reduce, half, axes) for half in halves)
-    return _joined(left, right, axis) if kept else apply(operator, (left, right), machine.dtype)
-
-
-def _joined(left: Value, right: Value, axis: int) -> Value:
-    values = np.concatenate([left.values, right.values], axis=axis)
-    if left.present is None and right.present is None:
-        return Value(values=values)
-    masks = [np.ones(v.values.shape, dtype=bool) if v.present is None else v.present for v in (left, right)]
-    return Value(values=values, present=np.concatenate(masks, axis=axis))
+    left, right = (_summed(machine, einsum, reduce, half, axes) for half in space.halves(axis))
+    return joined(left, right, axis) if kept else apply(operator, (left, right), machine.dtype)

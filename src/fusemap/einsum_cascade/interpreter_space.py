@@ -6,8 +6,8 @@ Every array here has one axis per variable of the space, of length 1 where it do
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.einsum_cascade.linear import value
-from fusemap.einsum_cascade.types import Affine, Chain, FloorDiv, RankExpr, ShapeName, VarName
+from fusemap.einsum_cascade.types import Affine, Chain, FloorDiv, Lookup, RankExpr, ShapeName, VarName
 
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -27,11 +27,15 @@ _RELATIONS: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """A box of points: axis i is `variables[i]`, which runs over `ranges[i]` (half open)."""
+    """A box of points: axis i is `variables[i]`, which runs over `ranges[i]` (half open).
+
+    `looked_up` has the coordinates that data decides, for the indices of one access.
+    """
 
     variables: tuple[VarName, ...]
     ranges: tuple[tuple[int, int], ...]
     shapes: Mapping[ShapeName, int]
+    looked_up: Mapping[Lookup, Integers] = field(default_factory=dict)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -50,6 +54,17 @@ class Space:
         """The part of the box with axis `axis` over [start, stop)."""
         return replace(self, ranges=(*self.ranges[:axis], (start, stop), *self.ranges[axis + 1 :]))
 
+    def halves(self, axis: int) -> tuple[Space, Space]:
+        """The box in two parts along an axis."""
+        start, stop = self.ranges[axis]
+        middle = (start + stop) // 2
+        return self.narrowed(axis, start, middle), self.narrowed(axis, middle, stop)
+
+    def place(self, point: Sequence[int]) -> str:
+        """A point, given by its offsets along the axes, in words."""
+        starts = zip(self.variables, self.ranges, point, strict=True)
+        return ", ".join(f"{v}={start + i}" for v, (start, _), i in starts) or "its only point"
+
     def coordinates(self, var: VarName) -> Integers:
         """The coordinates of `var` along its axis."""
         lengths = [1] * len(self.variables)
@@ -59,6 +74,8 @@ class Space:
 
 def rank_values(expr: RankExpr, space: Space) -> Integers:
     """The value of a rank expression at every point."""
+    if isinstance(expr, Lookup):
+        return space.looked_up[expr]
     if isinstance(expr, Affine):
         coefficients, offset = value(expr, space.shapes)
         total = np.full((1,) * len(space.variables), offset, dtype=np.int64)

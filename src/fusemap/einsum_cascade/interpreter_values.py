@@ -7,26 +7,27 @@ operand, every other operator is absent where an operand is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fusemap.diagnostics import Diagnostic, InputError
+from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.interpreter_cells import Cells, Floats, Value
 from fusemap.einsum_cascade.interpreter_contract import any_along
-from fusemap.einsum_cascade.interpreter_space import Booleans, Space, rank_values
+from fusemap.einsum_cascade.interpreter_lookups import both, coordinates, located
+from fusemap.einsum_cascade.interpreter_space import Booleans, Integers, Space, rank_values
 from fusemap.einsum_cascade.operators import Operator, Operators
 from fusemap.einsum_cascade.types import (
     Access,
     Apply,
     Cascade,
     Expr,
+    Lookup,
     Number,
     SizeOf,
     TensorName,
     ValueOf,
-    VarName,
 )
 
 
@@ -50,14 +51,28 @@ def evaluate(machine: Machine, expr: Expr, space: Space, cut: Booleans | None) -
     Raises UnwrittenError where a point that counts reads an element that does not exist or was not written.
     """
     if isinstance(expr, Access):
-        value, found = machine.cells[expr.tensor].read(expr, space)
-        if found is not None:
-            _check_found(machine.cascade, expr, found, space, cut)
-        return value
+        return _read(machine, expr, space, cut)
     if isinstance(expr, Apply):
         args = [evaluate(machine, arg, space, cut) for arg in expr.args]
         return apply(machine.operators.map(expr.operator), args, machine.dtype)
     return Value(values=_constant(expr, space, machine.dtype))
+
+
+def _read(machine: Machine, access: Access, space: Space, cut: Booleans | None) -> Value:
+    """The elements of a tensor, absent where an index that is data is absent."""
+    cells = machine.cells[access.tensor]
+    known: dict[Lookup, Integers] = {}
+    present: Booleans | None = None
+    for rank, (index, extent) in enumerate(zip(access.indices, cells.values.shape, strict=True)):
+        if isinstance(index.expr, Lookup):
+            looked_up = evaluate(machine, index.expr.access, space, cut)
+            target = (access, rank, extent)
+            known[index.expr] = coordinates(machine.cascade, index.expr, looked_up, space, cut, target)
+            present = both(present, looked_up.present)
+    value, found = cells.read(access, replace(space, looked_up=known) if known else space)
+    if found is not None:
+        _check_found(machine.cascade, access, found, space, both(cut, present))
+    return restrict(value, present)
 
 
 def apply(operator: Operator, args: Sequence[Value], dtype: np.dtype[Any]) -> Value:
@@ -65,6 +80,8 @@ def apply(operator: Operator, args: Sequence[Value], dtype: np.dtype[Any]) -> Va
     function = operator.function()
     values = _as_floats(function(*(a.values for a in args)), dtype)
     masks = [a.present for a in args if a.present is not None]
+    if operator.filters:
+        masks.append(np.asarray(args[-1].values != 0))
     if not masks:
         return Value(values=values)
     if not operator.union:
@@ -100,6 +117,15 @@ def spread(value: Value, lengths: tuple[int, ...]) -> Value:
     """The value with every axis at its full length."""
     present = None if value.present is None else np.broadcast_to(value.present, lengths)
     return Value(values=np.broadcast_to(value.values, lengths), present=present)
+
+
+def joined(left: Value, right: Value, axis: int) -> Value:
+    """Two values that are neighbours along an axis."""
+    values = np.concatenate([left.values, right.values], axis=axis)
+    if left.present is None and right.present is None:
+        return Value(values=values)
+    masks = [np.ones(v.values.shape, dtype=bool) if v.present is None else v.present for v in (left, right)]
+    return Value(values=values, present=np.concatenate(masks, axis=axis))
 
 
 def _fold(operator: Operator, values: Floats, axes: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
@@ -142,14 +168,7 @@ def _check_found(cascade: Cascade, access: Access, found: Booleans, space: Space
     missing = ~found if cut is None else ~found & cut
     if not missing.any():
         return
-    point = np.argwhere(missing)[0]
-    place = ", ".join(f"{v}={_coordinate(v, int(i), space)}" for v, i in zip(space.variables, point, strict=True))
-    lines = cascade.text.split("\n")
-    source = lines[access.span.line - 1] if access.span.line <= len(lines) else ""
-    message = f"reads {access.tensor} before anything has written it, at {place or 'its only point'}"
+    point = [int(i) for i in np.argwhere(missing)[0]]
+    message = f"reads {access.tensor} before anything has written it, at {space.place(point)}"
     hint = "an init, a filter, or a forward step of the iterative rank is missing"
-    raise UnwrittenError((Diagnostic(span=access.span, message=message, source=source, hint=hint),))
-
-
-def _coordinate(var: VarName, offset: int, space: Space) -> int:
-    return space.range(var)[0] + offset
+    raise UnwrittenError(located(cascade, access.span, message, hint).diagnostics)

@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     r"(?P<space>[ \t]+)|(?P<comment>\#.*)"
     r"|(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?P<tail>[A-Za-z0-9_.]*))"
     r"|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
-    r"|(?P<op>//|<=|>=|==|[-+*/%<>=()\[\],:&])"
+    r"|(?P<op>//|<=|>=|==|[-+*/%<>=()\[\],:;&])"
 )
 _LOOKALIKES = {
     "\N{MULTIPLICATION SIGN}": "*",

@@ -30,6 +30,10 @@ class Operator:
     `value` is a NumPy-style elementwise function or its `module:name`. `identity` is the neutral
     element of a reduction. `union` operators skip an absent operand; every other operator is absent
     if an operand is. `cost` names the action that one application is charged as.
+
+    A map operator that `filters` keeps its first operand where its last one is not 0; elsewhere it is
+    absent. A reduction that is `ranked` selects by place instead of folding: it has no identity, and
+    `value` is its selection along an axis (`values.topk`).
     """
 
     name: OperatorName
@@ -38,6 +42,8 @@ class Operator:
     value: str | ValueFunction
     identity: float | None = None
     union: bool = False
+    filters: bool = False
+    ranked: bool = False
     cost: str
 
     def function(self) -> ValueFunction:
@@ -156,11 +162,23 @@ BUILTIN = Operators(
         _map("min", 2, "numpy:minimum", "max", identity=math.inf, union=True),
         _map("expsub", 2, _OWN + "expsub", "expsub"),
         _map("safediv", 2, _OWN + "safediv", "divide"),
+        _map("gt", 2, _OWN + "gt", "compare"),
+        _map("ge", 2, _OWN + "ge", "compare"),
+        _map("eq", 2, _OWN + "eq", "compare"),
+        _map("where", 3, _OWN + "where", "select"),
+        replace(_map("only", 2, _OWN + "only", "select"), filters=True),
+        _map("pow", 2, "numpy:power", "pow"),
+        _map("sign", 1, "numpy:sign", "sign"),
+        _map("softplus", 1, _OWN + "softplus", "softplus"),
+        _map("floor", 1, "numpy:floor", "floor"),
+        _map("cos", 1, "numpy:cos", "cos"),
+        _map("sin", 1, "numpy:sin", "sin"),
     ),
     reductions=(
         _reduction("sum", "numpy:add", 0.0, "add"),
         _reduction("max", "numpy:maximum", -math.inf, "max"),
         _reduction("min", "numpy:minimum", math.inf, "max"),
         _reduction("prod", "numpy:multiply", 1.0, "multiply"),
+        Operator(name=OperatorName("topk"), arity=1, kind="reduce", value=_OWN + "topk", ranked=True, cost="topk"),
     ),
 )

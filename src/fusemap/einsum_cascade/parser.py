@@ -10,7 +10,7 @@ from fusemap.diagnostics import Diagnostic, InputError, Span
 from fusemap.einsum_cascade.check import MAX_ERRORS, check_partial
 from fusemap.einsum_cascade.cursor import Cursor
 from fusemap.einsum_cascade.expressions import parse_expr, parse_reduce
-from fusemap.einsum_cascade.indices import parse_access, parse_conditions, parse_integer, parse_rank_expr
+from fusemap.einsum_cascade.indices import parse_access, parse_conditions, parse_coordinate, parse_integer
 from fusemap.einsum_cascade.lexer import MAX_NAME
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
 from fusemap.einsum_cascade.scope import rank_variables, reduced_variables
@@ -34,6 +34,8 @@ MAX_STATEMENTS = 2_000
 STATEMENTS = ("cascade", "shape", "input", "output", "stop", "init")
 _TITLE = re.compile(r"[ \t]*cascade(?![A-Za-z0-9_])[ \t]*([^#]*)")
 _TITLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", re.ASCII)
+_SCATTER = "data may choose what is read, not what is written: gather on the right-hand side, as in K[e,I[j]]"
+_RANKS = "the ranks of an input are declared by variables, as in K[e,m]"
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -174,9 +176,9 @@ def _shape(cursor: Cursor) -> ShapeDecl:
 
 
 def _inputs(cursor: Cursor, parts: _Parts) -> None:
-    parts.inputs.append(parse_access(cursor, "an input tensor"))
+    parts.inputs.append(parse_access(cursor, "an input tensor", no_lookup=_RANKS))
     while cursor.accept(","):
-        parts.inputs.append(parse_access(cursor, "an input tensor"))
+        parts.inputs.append(parse_access(cursor, "an input tensor", no_lookup=_RANKS))
     cursor.end("',' or the end of the line")
 
 
@@ -191,7 +193,7 @@ def _stop(cursor: Cursor, parts: _Parts) -> None:
     cursor.expect(":", "write stop: i >= I")
     first = cursor.cased("a rank variable", upper=False)
     cursor.expect(">=", "an iterative rank stops at a bound: write stop: i >= I")
-    bound = parse_rank_expr(cursor)
+    bound = parse_coordinate(cursor, "a rank stops at a sum of shapes and integers")
     if not isinstance(bound, Affine) or rank_variables(bound):
         raise cursor.error_at(bound.span, "expected a sum of shapes and integers as the bound")
     cursor.end("'+', '-' or the end of the line")
@@ -201,7 +203,7 @@ def _stop(cursor: Cursor, parts: _Parts) -> None:
 def _einsum(cursor: Cursor) -> Einsum:
     """`access "=" [ reduce ] expr [ "for" conds ]`, the missing reduce made explicit."""
     first = cursor.token
-    output = parse_access(cursor, "a statement")
+    output = parse_access(cursor, "a statement", no_lookup=_SCATTER)
     if not cursor.at("="):
         raise cursor.unexpected("'='", _statement_hint(first.text))
     cursor.take()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fusemap.einsum_cascade.scope import walk
+from fusemap.einsum_cascade.scope import lookups, walk
 from fusemap.einsum_cascade.types import Access, Apply, Einsum, Expr, Number, OperatorName, SizeOf
 
 
@@ -34,13 +34,13 @@ def point_operators(einsum: Einsum) -> PointOperators:
 def is_view(einsum: Einsum) -> bool:
     """Does the Einsum only rename coordinates, as `BK[e,m1,m0] = K[e, m1*M0+m0]` does?
 
-    A view computes nothing and needs no storage of its own.
+    A view computes nothing and needs no storage of its own. A gather, as in `G[e,j] = K[e, I[j]]`, is none.
 
     >>> from fusemap.einsum_cascade.catalog import load
     >>> [e.name for e in load("attention-1pass").einsums if is_view(e)]
     ['BK', 'BV']
     """
-    return einsum.reduce is None and isinstance(einsum.expr, Access)
+    return einsum.reduce is None and isinstance(einsum.expr, Access) and not lookups(einsum.expr)
 
 
 def is_constant(expr: Expr) -> bool:

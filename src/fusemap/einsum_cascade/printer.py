@@ -15,6 +15,7 @@ from fusemap.einsum_cascade.types import (
     Expr,
     FloorDiv,
     Index,
+    Lookup,
     Number,
     RankExpr,
     Reduce,
@@ -78,7 +79,7 @@ def format_einsum(einsum: Einsum) -> str:
 def _is_implied(einsum: Einsum) -> bool:
     """Would leaving the reduction out be read back as the same reduction?"""
     reduce = einsum.reduce
-    if reduce is None or reduce.explicit or reduce.operator != "sum":
+    if reduce is None or reduce.explicit or reduce.operator != "sum" or reduce.places is not None:
         return False
     variables = tuple(ReduceVar(var=v) for v in reduced_variables(einsum.output, einsum.expr))
     return reduce.variables == variables
@@ -86,7 +87,8 @@ def _is_implied(einsum: Einsum) -> bool:
 
 def _reduce(reduce: Reduce) -> str:
     variables = (_filtered(v.var, v.conditions) for v in reduce.variables)
-    return f"{reduce.operator}[{', '.join(variables)}]"
+    places = f"; {reduce.places}" if reduce.places is not None else ""
+    return f"{reduce.operator}[{', '.join(variables)}{places}]"
 
 
 def format_access(access: Access) -> str:
@@ -116,7 +118,9 @@ def _chain(chain: Chain) -> str:
 
 
 def format_rank_expr(expr: RankExpr) -> str:
-    """A rank expression without blanks, as in `m1*M0+m0` or `h//G`."""
+    """A rank expression without blanks, as in `m1*M0+m0`, `h//G` or `IDX[j]`; a scalar looked up is `I[]`."""
+    if isinstance(expr, Lookup):
+        return format_access(expr.access) if expr.access.indices else f"{expr.access.tensor}[]"
     if not isinstance(expr, Affine):
         return f"{expr.var}{'//' if isinstance(expr, FloorDiv) else '%'}{expr.shape}"
     text = "".join(f"{'-' if t.sign < 0 else '+'}{_term(t)}" for t in expr.terms)

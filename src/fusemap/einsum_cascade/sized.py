@@ -14,8 +14,8 @@ from fusemap.einsum_cascade.order import circles
 from fusemap.einsum_cascade.printer import format_rank_expr
 from fusemap.einsum_cascade.resolve import Sizes, extent, resolve_sizes
 from fusemap.einsum_cascade.scope import accesses, output_variables, shape_of
-from fusemap.einsum_cascade.space import Box, Space, meet, merged, outside, space_of
-from fusemap.einsum_cascade.types import Access, Cascade, Stop, TensorName
+from fusemap.einsum_cascade.space import ANYWHERE, Box, Space, meet, merged, outside, space_of
+from fusemap.einsum_cascade.types import Access, Cascade, Lookup, Stop, TensorName
 
 _SHOWN = 8
 
@@ -80,7 +80,9 @@ def _elements(context: Context, sizes: Sizes, spaces: Sequence[Space]) -> Iterat
     yield from _twice(context, sizes, spaces)
     for space in spaces:
         for access in accesses(space.einsum):
-            yield from _unwritten(context, space, access, boxes.get(access.tensor, ()))
+            hull = _hull(boxes.get(access.tensor, ()))
+            yield from _beyond(context, space, access, hull)
+            yield from _unwritten(context, _trusted(space, access, hull), access, boxes.get(access.tensor, ()))
     inits = len(context.cascade.inits)
     for circle in circles(context.cascade, spaces):
         names = [f"init: {spaces[n].einsum.name}" if n < inits else spaces[n].einsum.name for n in circle]
@@ -152,6 +154,35 @@ def _folded(cascade: Cascade, sizes: Sizes, space: Space) -> tuple[int, ...] | N
             if point is not None:
                 return tuple(form.at(point) for form, _ in pairs)
     return None
+
+
+def _hull(boxes: Sequence[Box]) -> Box:
+    """The smallest box around some of a tensor."""
+    return tuple((min(low for low, _ in sides), max(high for _, high in sides)) for sides in zip(*boxes, strict=True))
+
+
+def _trusted(space: Space, access: Access, hull: Box) -> Space:
+    """The space at whose points every lookup stays within the tensor, which `_beyond` or the execution checks."""
+    for index, side in zip(access.indices, hull, strict=True):
+        if isinstance(index.expr, Lookup):
+            space = space.where(index.expr, side)
+    return space
+
+
+def _beyond(context: Context, space: Space, access: Access, hull: Box) -> Iterator[Diagnostic]:
+    """Index tensors with elements known to range beyond the rank that is read at them."""
+    for rank, (index, (low, high)) in enumerate(zip(access.indices, hull, strict=True)):
+        if isinstance(index.expr, Lookup):
+            least, most = space.interval(index.expr)
+            if ANYWHERE[0] < least < low or high < most < ANYWHERE[1]:
+                text = format_rank_expr(index.expr)
+                message = f"index {text} ranges over {_ends(least, most)}, beyond rank {rank + 1} of {access.tensor}"
+                yield context.error(index.expr.span, message, f"that rank has the coordinates {low}..{high}")
+
+
+def _ends(low: int, high: int) -> str:
+    """A range in words, open where it is not known."""
+    return f"{low if low > ANYWHERE[0] else ''}..{high if high < ANYWHERE[1] else ''}"
 
 
 def _unwritten(context: Context, space: Space, access: Access, boxes: Sequence[Box]) -> Iterator[Diagnostic]:

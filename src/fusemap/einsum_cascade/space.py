@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import isfinite
 
 from fusemap.einsum_cascade.feasible import Linear, Point, find_point, linear
+from fusemap.einsum_cascade.index_ranges import Range, index_range
 from fusemap.einsum_cascade.linear import ordered, value
+from fusemap.einsum_cascade.printer import format_rank_expr
 from fusemap.einsum_cascade.resolve import Sizes, extent
-from fusemap.einsum_cascade.scope import conditions_of, variables_of
-from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, FloorDiv, RankExpr
+from fusemap.einsum_cascade.scope import accesses, conditions_of, lookups, variables_of
+from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, FloorDiv, Lookup, Modulo, RankExpr
 
 Interval = tuple[int, int]
 Box = tuple[Interval, ...]
+ANYWHERE: Interval = (-(1 << 62), 1 << 62)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,7 @@ class Space:
     """The points of an Einsum: `lasts[v]` is the last coordinate of variable v, from 0 on.
 
     `prefix` tells the variables of two spaces apart; v//S and v%S count as variables of their own,
-    which `constraints` ties to v.
+    which `constraints` ties to v. So does a lookup, over the interval in `looked_up`.
     """
 
     einsum: Einsum
@@ -28,6 +32,7 @@ class Space:
     lasts: Mapping[str, int]
     constraints: tuple[Linear, ...]
     prefix: str = ""
+    looked_up: Mapping[str, Interval] = field(default_factory=dict)
 
     def form(self, expr: RankExpr) -> Linear:
         """The coordinate as a linear form."""
@@ -35,6 +40,8 @@ class Space:
 
     def interval(self, expr: RankExpr) -> Interval:
         """Least and greatest value of an index if the conditions are left out."""
+        if isinstance(expr, Lookup):
+            return self.looked_up[_name(expr, self.prefix)]
         if not isinstance(expr, Affine):
             last, divisor = self.lasts[self.prefix + expr.var], self.sizes[expr.shape]
             return (0, last // divisor if isinstance(expr, FloorDiv) else min(last, divisor - 1))
@@ -45,6 +52,14 @@ class Space:
     def box(self, access: Access) -> Box:
         """The interval of every index of an access."""
         return tuple(self.interval(i.expr) for i in access.indices)
+
+    def where(self, lookup: Lookup, interval: Interval) -> Space:
+        """The part of the space at which a lookup gives a coordinate in the interval."""
+        name = _name(lookup, self.prefix)
+        low, high = self.looked_up[name]
+        clipped = max(low, interval[0]), min(high, interval[1])
+        constraints = (*self.constraints, *within(linear({name: 1}), clipped))
+        return replace(self, looked_up={**self.looked_up, name: clipped}, constraints=constraints)
 
     def find(self, exprs: Iterable[RankExpr], also: Iterable[Linear]) -> Point | None:
         """A point of the space at which the forms in `also`, made of `exprs`, are >= 0."""
@@ -61,27 +76,46 @@ def space_of(cascade: Cascade, sizes: Sizes, einsum: Einsum, *, prefix: str = ""
             constraints += _ties(operand, sizes, prefix)
         for high, low, gap in ordered(chain):
             constraints.append((_form(high, sizes, prefix) - _form(low, sizes, prefix)).shifted(-gap))
-    return Space(einsum=einsum, sizes=sizes, lasts=lasts, constraints=tuple(constraints), prefix=prefix)
+    found = {_name(k, prefix): _integers(index_range(cascade, sizes, k.access.tensor)) for k in _lookups(einsum)}
+    constraints += [c for name, interval in found.items() for c in within(linear({name: 1}), interval)]
+    return Space(
+        einsum=einsum, sizes=sizes, lasts=lasts, constraints=tuple(constraints), prefix=prefix, looked_up=found
+    )
+
+
+def _lookups(einsum: Einsum) -> Iterator[Lookup]:
+    for access in accesses(einsum):
+        yield from lookups(access)
+
+
+def _name(lookup: Lookup, prefix: str) -> str:
+    """A name for the coordinate that a lookup gives; no variable has such a name."""
+    return f"{prefix}{format_rank_expr(lookup)}"
+
+
+def _integers(found: Range) -> Interval:
+    low, high = (int(x) if isfinite(x) else end for x, end in zip(found, ANYWHERE, strict=True))
+    return low, high
 
 
 def _form(expr: RankExpr, sizes: Sizes, prefix: str) -> Linear:
     if isinstance(expr, Affine):
         coefficients, constant = value(expr, sizes)
         return linear({prefix + v: c for v, c in coefficients.items()}, constant)
+    if isinstance(expr, Lookup):
+        return linear({_name(expr, prefix): 1})
     quotient, rest = _parts(expr, prefix)
     return linear({quotient if isinstance(expr, FloorDiv) else rest: 1})
 
 
-def _parts(expr: RankExpr, prefix: str) -> tuple[str, str]:
+def _parts(expr: FloorDiv | Modulo, prefix: str) -> tuple[str, str]:
     """Names for the quotient and the rest of a variable by a shape; no variable has such a name."""
-    if isinstance(expr, Affine):
-        raise TypeError("an affine expression has no quotient")
     return f"{prefix}{expr.var}//{expr.shape}", f"{prefix}{expr.var}%{expr.shape}"
 
 
 def _ties(expr: RankExpr, sizes: Sizes, prefix: str) -> Iterator[Linear]:
     """var = quotient*shape + rest with 0 <= rest < shape, as inequalities."""
-    if isinstance(expr, Affine):
+    if isinstance(expr, Affine | Lookup):
         return
     quotient, rest = _parts(expr, prefix)
     divisor = sizes[expr.shape]
