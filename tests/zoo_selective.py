@@ -91,6 +91,84 @@ def graph_of_tokens(inputs: Arrays, sizes: Sizes) -> Arrays:
     }
 
 
+def act(inputs: Arrays, sizes: Sizes) -> Arrays:
+    """The causal attention matrix row by row, sinks by the mean of their column, weight moved from them to the rest."""
+    q, k, v = _wide(inputs, "Q", "K", "V")
+    count = k.shape[1]
+    matrix = np.zeros((count, count), dtype=np.longdouble)
+    for p in range(count):
+        matrix[p, : p + 1] = _weights(q[:, p], k, range(p + 1))
+    sinks = [m for m in range(1, count) if matrix[:, m].sum() / (count - m) > 0.1]
+    others = [m for m in range(count) if m not in sinks]
+    for row in matrix:
+        freed = row[sinks].sum() * (1 - np.longdouble(0.4))
+        share = row[others] / row[others].sum()
+        row[sinks] *= np.longdouble(0.4)
+        row[others] += freed * share
+    return {"AV": v @ matrix.T}
+
+
+def dma(inputs: Arrays, sizes: Sizes) -> Arrays:
+    """Per head: keys up to the query ranked by their value-derived bias, attention to the first J with that bias."""
+    q, k, v, weights, slope = _wide(inputs, "Q", "K", "V", "WD", "AL")
+    out = np.zeros((v.shape[0], *q.shape[1:]), dtype=np.longdouble)
+    for h in range(q.shape[2]):
+        steps = [(v[:, m, :] * weights[:, :, h]).sum() for m in range(k.shape[1])]
+        bias = np.array([slope[h] * np.logaddexp(np.longdouble(0), step) for step in steps])
+        for p in range(q.shape[1]):
+            keys = _largest({m: bias[m] for m in range(p + 1)}, sizes["J"])
+            out[:, p, h] = _attend(q[:, p, h], k[:, :, h], v[:, :, h], keys, bias)
+    return {"AV": out}
+
+
+def vmoba(inputs: Arrays, sizes: Sizes) -> Arrays:
+    """The query's own block and the J-1 other blocks of best mean key, all keys of them."""
+    return {"AV": _block_attention(inputs, sizes, causal=False)}
+
+
+def moba(inputs: Arrays, sizes: Sizes) -> Arrays:
+    """The query's own block up to the query and the J-1 earlier blocks of best mean key."""
+    return {"AV": _block_attention(inputs, sizes, causal=True)}
+
+
+def _block_attention(inputs: Arrays, sizes: Sizes, causal: bool) -> Array:
+    q, k, v = _wide(inputs, "Q", "K", "V")
+    block, blocks = sizes["M0"], sizes["M1"]
+    means = [k[:, b * block : (b + 1) * block].mean(axis=1) for b in range(blocks)]
+    out = []
+    for p in range(q.shape[1]):
+        own = p // block
+        others = range(own) if causal else (b for b in range(blocks) if b != own)
+        chosen = [own, *_largest({b: (q[:, p] * means[b]).sum() for b in others}, sizes["J"] - 1)]
+        keys = [m for b in chosen for m in range(b * block, (b + 1) * block) if m <= p or not causal]
+        out.append(_attend(q[:, p], k, v, keys))
+    return np.stack(out, axis=1)
+
+
+def sea(inputs: Arrays, sizes: Sizes) -> Arrays:
+    """Performer estimate, block probabilities from it by a linear map, attention to the best blocks, mixed gates."""
+    q, k, v, features, to_mask, to_scale, to_mix = _wide(inputs, "Q", "K", "V", "WP", "WT", "WS", "WX")
+    block, count = sizes["M0"], k.shape[1]
+
+    def phi(x: Array) -> Array:
+        return np.asarray(np.exp(features @ x - (x * x).sum() / 2))
+
+    estimates, masks = [], []
+    for p in range(q.shape[1]):
+        kernel = np.array([(phi(q[:, p]) * phi(k[:, m])).sum() for m in range(count)])
+        estimates.append(v @ (kernel / kernel.sum()))
+        masks.append(_softmax(to_mask.T @ estimates[p]))
+    mean_mask = np.mean(masks, axis=0)
+    context = sum(mean_mask[m // block] * v[:, m] for m in range(count))
+    out = []
+    for p, (estimate, mask) in enumerate(zip(estimates, masks, strict=True)):
+        chosen = _largest(dict(enumerate(mask)), sizes["J"])
+        keys = [m for b in chosen for m in range(b * block, (b + 1) * block)]
+        scale, mix = (1 / (1 + np.exp(-(estimate * w).sum())) for w in (to_scale, to_mix))
+        out.append(mix * scale * _attend(q[:, p], k, v, keys) + (1 - mix) * context)
+    return {"Y": np.stack(out, axis=1)}
+
+
 REFERENCES: Mapping[str, Reference] = {
     "landmark": landmark,
     "landmark-streaming": landmark,
@@ -98,4 +176,14 @@ REFERENCES: Mapping[str, Reference] = {
     "cca-streaming": cca,
     "graph-of-tokens": graph_of_tokens,
     "graph-of-tokens-streaming": graph_of_tokens,
+    "act": act,
+    "act-streaming": act,
+    "dma": dma,
+    "dma-streaming": dma,
+    "sea": sea,
+    "sea-streaming": sea,
+    "vmoba": vmoba,
+    "vmoba-streaming": vmoba,
+    "moba": moba,
+    "moba-streaming": moba,
 }
