@@ -80,7 +80,7 @@ def edge_label(edge: Edge, source: Node) -> str:
     differing = [i for i, own in enumerate(source.indices) if any(read[i] != own for read in reads)]
     if edge.carried or not differing:
         return ""
-    return " and ".join(dict.fromkeys(index_text([read[i] for i in differing]) for read in reads))
+    return " & ".join(dict.fromkeys(index_text([read[i] for i in differing]) for read in reads))
 
 
 def canvas(graph: CascadeGraph, direction: Direction) -> Canvas:

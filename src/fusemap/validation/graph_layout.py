@@ -15,6 +15,7 @@ from typing import TypeAlias
 from fusemap.validation.graph import CascadeGraph, Edge
 
 SWEEPS = 24
+_STRAIGHT = (1.0, 2.0, 8.0)  # weight of a piece between two boxes, at the end of a long edge, in the middle of one
 DUMMY = 0.0  # what a long edge takes across where it passes a layer
 Item: TypeAlias = tuple[str, ...]  # a node (its name), or an edge where it passes a layer (source, target, layer)
 Point: TypeAlias = tuple[float, float]
@@ -96,9 +97,9 @@ def _chains(graph: CascadeGraph, layer: Mapping[str, int]) -> dict[tuple[str, st
     chains: dict[tuple[str, str], list[Item]] = {}
     for edge in graph.edges:
         low, high = sorted((edge.source, edge.target), key=lambda name: layer[name])
-        if layer[low] < layer[high] and (high, low) not in chains:
-            between = [(low, high, str(k)) for k in range(layer[low] + 1, layer[high])]
-            chains[low, high] = [(low,), *between, (high,)]
+        if layer[low] < layer[high]:
+            between = [(edge.source, edge.target, str(k)) for k in range(layer[low] + 1, layer[high])]
+            chains[edge.source, edge.target] = [(low,), *between, (high,)]
     return chains
 
 
@@ -174,13 +175,13 @@ def arrange(
     place = {item[0]: (columns[layer[item[0]]][0], y - lowest) for item, y in across.items() if len(item) == 1}
     routes = {}
     for edge in graph.edges:
-        low, high = sorted((edge.source, edge.target), key=lambda name: layer[name])
         between = [
             point
-            for item in chains.get((low, high), ())[1:-1]
+            for item in chains.get((edge.source, edge.target), ())[1:-1]
             for point in _passage(columns[int(item[2])], across[item] - lowest)
         ]
-        routes[edge.source, edge.target] = tuple(between if edge.source == low else reversed(between))
+        forward = layer[edge.source] < layer[edge.target]
+        routes[edge.source, edge.target] = tuple(between if forward else reversed(between))
     total = max((across[item] + heights[item] / 2 for item in across), default=0.0) - lowest
     return Layout(place=place, routes=routes, layer=layer, columns=tuple(columns), across=total)
 
@@ -226,13 +227,15 @@ def _across(
 
 
 def _wanted(item: Item, links: Mapping[Item, Sequence[Item]], found: Mapping[Item, float]) -> float:
-    others = links.get(item, ())
-    return sum(found[o] for o in others) / len(others) if others else found[item]
+    """The mean of the neighbours, weighted so that long edges become straight (Gansner et al. 1993, section 4.2)."""
+    weights = {other: _STRAIGHT[(len(item) > 1) + (len(other) > 1)] for other in links.get(item, ())}
+    total = sum(weights.values())
+    return sum(found[other] * weight for other, weight in weights.items()) / total if total else found[item]
 
 
 def _weight(item: Item, links: Mapping[Item, Sequence[Item]]) -> float:
-    """Long edges are kept straight first."""
-    return len(links.get(item, ())) + (6.0 if len(item) > 1 else 0.1)
+    """How much a neighbour in the column must give way."""
+    return sum(_STRAIGHT[(len(item) > 1) + (len(other) > 1)] for other in links.get(item, ())) or 0.1
 
 
 def _spread(wanted: Sequence[float], weights: Sequence[float], needed: Sequence[float]) -> list[float]:
