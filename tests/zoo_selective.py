@@ -80,14 +80,18 @@ def cca(inputs: Arrays, sizes: Sizes) -> Arrays:
 
 
 def graph_of_tokens(inputs: Arrays, sizes: Sizes) -> Arrays:
-    """Attention output and the routing logits of token p averaged over the tokens it attends to."""
+    """Attention output; for token p the J experts of largest logit, averaged over what p attends to, and gates."""
     q, k, v, x, router = _wide(inputs, "Q", "K", "V", "X", "WR")
     keys = range(k.shape[1])
     logits = np.stack([router.T @ x[m] for m in keys], axis=1)
     attended = [_weights(q[:, p], k, keys) for p in range(q.shape[1])]
+    routed = [logits @ a for a in attended]
+    experts = [_largest(dict(enumerate(r)), sizes["J"]) for r in routed]
+    gates = [_softmax(r[chosen]) for r, chosen in zip(routed, experts, strict=True)]
     return {
         "AV": np.stack([v @ a for a in attended], axis=1),
-        "R": np.stack([logits @ a for a in attended], axis=1),
+        "EX": np.stack(experts, axis=1),
+        "GA": np.stack(gates, axis=1),
     }
 
 
