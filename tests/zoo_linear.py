@@ -51,7 +51,7 @@ def _em_attention(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
 
 
 def _gaam(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
-    items, offsets, scales = _wide(x["X"]), _wide(x["DE"]), np.exp(_wide(x["C"]))
+    items, offsets, scales = _wide(x["X"]), _wide(x["DE"]), 1 + np.exp(_wide(x["C"]))
     out = np.empty_like(items)
     for feature, column in enumerate(items.T):
         mean, deviation = column.mean(), np.sqrt(column.var(ddof=1) + 1e-8)
@@ -163,6 +163,18 @@ def _moneta(x: Arrays, sizes: Mapping[str, int], p: int = 3, q: int = 4) -> Arra
     return _memory(x, normalised(), update)
 
 
+def _yaad(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    retained, rate = _sigmoid(_wide(x["AL"])), _sigmoid(_wide(x["ET"]))
+    threshold = _softplus(_wide(x["DL"])) * np.sqrt(np.longdouble(sizes["F"]))
+
+    def update(memory: Array, error: Array, key: Array, t: int) -> Array:
+        small = np.linalg.norm(error) <= threshold[t]
+        gradient = np.outer(error, key) if small else threshold[t] * np.outer(np.sign(error), key)
+        return np.asarray(retained[t] * memory - rate[t] * gradient)
+
+    return _memory(x, _wide(x["W0"]), update)
+
+
 def _memora(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
     retained, rate = _sigmoid(_wide(x["AL"])), _sigmoid(_wide(x["ET"]))
 
@@ -188,5 +200,6 @@ REFERENCES: Mapping[str, Reference] = {
     "mala": _mala,
     "mala-streaming": _mala,
     "miras-moneta": _moneta,
+    "miras-yaad": _yaad,
     "miras-memora": _memora,
 }
