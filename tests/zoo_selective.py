@@ -155,7 +155,7 @@ def sea(inputs: Arrays, sizes: Sizes) -> Arrays:
     block, count = sizes["M0"], k.shape[1]
 
     def phi(x: Array) -> Array:
-        return np.asarray(np.exp(features @ x - (x * x).sum() / 2))
+        return np.asarray(np.maximum(features @ x, 0) + np.longdouble(0.001))
 
     estimates, masks = [], []
     for p in range(q.shape[1]):
