@@ -46,7 +46,8 @@ def _em_attention(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
 
     for _ in range(sizes["I"]):
         weights = responsibilities()
-        bases = np.stack([np.average(items, axis=0, weights=column) for column in weights.T])
+        with np.errstate(invalid="ignore"):  # a base that no item belongs to has no mean
+            bases = (weights.T @ items) / weights.sum(axis=0)[:, None]
     return {"XR": responsibilities() @ bases}
 
 
@@ -59,7 +60,7 @@ def _gaam(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
         for offset, scale in zip(offsets, scales, strict=True):
             normalised = (column - (mean + offset)) / deviation
             density *= np.exp(-(normalised**2) / (2 * scale**2)) / np.sqrt(2 * np.longdouble(np.pi) * scale**2)
-        out[:, feature] = column * density / density.sum()
+        out[:, feature] = column * density / max(density.sum(), np.longdouble(1e-8))
     return {"Y": out}
 
 
