@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fusemap.sim.explain import Explanation
     from fusemap.sim.report import Report, Timing
     from fusemap.validation.audit import Audit
+    from fusemap.validation.graph import CascadeGraph
     from fusemap.validation.reproduce import Bench
     from fusemap.validation.reproduction import Reproduction
 
@@ -49,6 +50,7 @@ DataflowLike: TypeAlias = "str | PathLike[str] | Dataflow"
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "Audit": ("fusemap.validation.audit", "Audit"),
+        "CascadeGraph": ("fusemap.validation.graph", "CascadeGraph"),
         "Cascade": ("fusemap.einsum_cascade.types", "Cascade"),
         "Dataflow": ("fusemap.mappers.dataflow", "Dataflow"),
         "DoesNotFit": ("fusemap.diagnostics", "DoesNotFit"),
@@ -72,6 +74,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
 __all__ = [
     "Audit",
     "Cascade",
+    "CascadeGraph",
     "Dataflow",
     "DoesNotFit",
     "Execution",
@@ -85,6 +88,8 @@ __all__ = [
     "audit",
     "evaluate",
     "explain",
+    "graph",
+    "latex",
     "list_archs",
     "list_cascades",
     "list_dataflows",
@@ -174,6 +179,28 @@ def run(
     from fusemap.einsum_cascade.execution import run_cascade
 
     return run_cascade(_cascade(cascade), sizes, inputs, seed=seed, **options)
+
+
+def graph(cascade: CascadeLike) -> CascadeGraph:
+    """The cascade as a graph: inputs and Einsums, who reads what.
+
+    >>> [edge.source for edge in graph("softmax").edges if edge.target == "SN"]
+    ['X', 'GM']
+    """
+    from fusemap.validation.graph_passes import graph_with_passes
+
+    return graph_with_passes(_cascade(cascade), ())
+
+
+def latex(cascade: CascadeLike) -> str:
+    """The cascade as an `align*` environment in the notation of EDGE, TeAAL and FuseMax.
+
+    >>> print(latex("cascade-2").splitlines()[1])
+    Y &= A_{k} \\cdot B_{k} \\\\
+    """
+    from fusemap.einsum_cascade.latex import latex as written
+
+    return written(_cascade(cascade))
 
 
 def reproduce(study: str, *, accounting: str = "published") -> Reproduction:

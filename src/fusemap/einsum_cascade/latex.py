@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from fusemap.einsum_cascade.scope import plain_variable, reduced_variables
+from fusemap.einsum_cascade.scope import plain_variable, rank_shapes, rank_variables, reduced_variables
 from fusemap.einsum_cascade.types import (
     Access,
     Apply,
     Cascade,
     Chain,
+    Coordinate,
     Einsum,
     Expr,
     FloorDiv,
@@ -42,7 +43,7 @@ _SUM, _PRODUCT, _ATOM = 0, 1, 2  # how tightly an expression holds together; a f
 _INFIX: Mapping[str, tuple[str, int]] = MappingProxyType(
     {"add": ("+", _SUM), "sub": ("-", _SUM), "mul": (r"\cdot", _PRODUCT)}
 )
-_UPRIGHT = frozenset({"log", "max", "min", "tanh"})  # LaTeX has a command for them
+_UPRIGHT = frozenset({"cos", "log", "max", "min", "sin", "tanh"})  # LaTeX has a command for them
 _REDUCTIONS: Mapping[str, str] = MappingProxyType({"sum": "+", "prod": r"\times", "max": r"\max", "min": r"\min"})
 _RELATIONS: Mapping[str, str] = MappingProxyType(
     {"<=": r"\leq", "<": "<", ">=": r"\geq", ">": ">", "==": "=", "!=": r"\neq"}
@@ -177,12 +178,20 @@ def _expr(expr: Expr, level: int) -> str:
     if isinstance(expr, SizeOf):
         return rf"\mathrm{{size}}({_name(expr.shape)})"
     if isinstance(expr, ValueOf):
-        return _parenthesized(_rank_expr(expr.expr), _SUM if plain_variable(expr.expr) is None else _ATOM, level)
+        return _parenthesized(*_coordinate(expr.expr), level)
     return _parenthesized(*_apply(expr), level)
 
 
 def _parenthesized(text: str, own: int, level: int) -> str:
     return rf"\left({text}\right)" if own < level else text
+
+
+def _coordinate(expr: Coordinate) -> tuple[str, int]:
+    """A coordinate as a value: as it is, or named where a shape in it could be taken for a tensor, or e for 2.718."""
+    text = _rank_expr(expr)
+    if rank_shapes(expr) or "e" in rank_variables(expr):
+        return rf"\mathrm{{val}}\left({text}\right)", _ATOM
+    return text, _SUM if plain_variable(expr) is None else _ATOM
 
 
 def _number(text: str) -> tuple[str, int]:

@@ -1,0 +1,100 @@
+"""`fusemap export`: a cascade in the formats of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from fusemap.cli.files import suffix_of, write_whole
+from fusemap.cli.output import emit_json
+from fusemap.einsum_cascade.catalog import load
+
+if TYPE_CHECKING:
+    from fusemap.validation.graph import CascadeGraph
+    from fusemap.validation.graph_canvas import Direction
+
+PICTURES = ("svg", "png", "pdf")
+
+
+@click.group("export", short_help="Write a cascade as LaTeX or as a graph.")
+def command() -> None:
+    """Write a cascade in a format of other programs.
+
+    \b
+    Example:
+      fusemap export latex attention-3pass
+      fusemap export graph attention-1pass --out attention-1pass.svg
+    """
+
+
+@command.command("latex", short_help="The cascade's equations, as papers print them.")
+@click.argument("cascade", metavar="CASCADE")
+@click.option("--out", "target", metavar="FILE", help="Write to this file instead of standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def latex_command(cascade: str, target: str | None, as_json: bool) -> None:
+    """Write CASCADE (a built-in name or a file) as an align* environment, for a document with amsmath.
+
+    The notation is that of EDGE, TeAAL and FuseMax: ranks as subscripts, a sum over ranks that are absent on
+    the left implied, any other reduction after `::`.
+
+    \b
+    Example:
+      fusemap export latex attention-3pass --out attention.tex
+    """
+    from fusemap.einsum_cascade.latex import latex
+
+    loaded = load(cascade)
+    text = latex(loaded)
+    _give(f"{text}\n".encode(), target, {"format": "latex", "cascade": loaded.name, "latex": text}, as_json=as_json)
+
+
+@command.command("graph", short_help="The cascade's Einsums and reads, coloured by pass.")
+@click.argument("cascade", metavar="CASCADE")
+@click.option("--out", "target", metavar="FILE", help="Draw to a .svg, .png or .pdf file, or write .dot text.")
+@click.option(
+    "--direction",
+    type=click.Choice(["right", "down"]),
+    default="right",
+    show_default=True,
+    help="Where data flow to; down fits one column of a paper.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: nodes, edges, barriers.")
+def graph_command(cascade: str, target: str | None, direction: Direction, as_json: bool) -> None:
+    """Draw CASCADE (a built-in name or a file): Einsums by pass, reads as edges, barriers as dashed lines.
+
+    Without --out the text of the graph in the DOT language is printed.
+
+    \b
+    Example:
+      fusemap export graph attention-3pass --out attention-3pass.pdf
+      fusemap export graph attention-1pass --direction down --out tiles.png
+    """
+    from fusemap.validation.graph_passes import graph_with_passes
+
+    suffix = suffix_of(target, (*PICTURES, "dot")) if target else "dot"
+    graph = graph_with_passes(load(cascade), ())
+    _give(_content(graph, suffix, direction), target, graph.to_json(), as_json=as_json)
+
+
+def _content(graph: CascadeGraph, suffix: str, direction: Direction) -> bytes:
+    if suffix in PICTURES:
+        from fusemap.validation.graph_draw import render  # matplotlib loads only to draw
+
+        return render(graph, suffix, direction)
+    from fusemap.validation.graph_dot import to_dot
+
+    return to_dot(graph).encode()
+
+
+def _give(content: bytes, target: str | None, document: Mapping[str, object], *, as_json: bool) -> None:
+    """The content to its file, else to standard output unless that takes the document."""
+    if target is not None:
+        write_whole(target, content)
+    if as_json:
+        emit_json({"schema": "fusemap/export/1", **document})
+    elif target is None:
+        click.echo(content, nl=False)
+    else:
+        click.echo(f"written to {target}", err=True)
