@@ -60,7 +60,7 @@ def _gaam(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
         for offset, scale in zip(offsets, scales, strict=True):
             normalised = (column - (mean + offset)) / deviation
             density *= np.exp(-(normalised**2) / (2 * scale**2)) / np.sqrt(2 * np.longdouble(np.pi) * scale**2)
-        out[:, feature] = column * density / max(density.sum(), np.longdouble(1e-8))
+        out[:, feature] = column * density / density.sum()
     return {"Y": out}
 
 
