@@ -17,6 +17,7 @@ from fusemap.einsum_cascade.types import (
     Expr,
     FloorDiv,
     Index,
+    Lookup,
     Modulo,
     Number,
     OperatorName,
@@ -91,14 +92,28 @@ def conditions(draw: DrawFn, variables: tuple[VarName, ...]) -> tuple[Chain, ...
     return tuple(chains)
 
 
-def exprs(known: tuple[tuple[TensorName, int], ...]) -> st.SearchStrategy[Expr]:
-    """A value expression over tensors with given numbers of ranks, filtered at times."""
+def _looked_up(indexes: tuple[tuple[TensorName, int], ...]) -> st.SearchStrategy[RankExpr]:
+    """An index that is an element of one of the tensors."""
+
+    def lookup(choice: tuple[TensorName, int]) -> st.SearchStrategy[RankExpr]:
+        plain = rank_exprs().filter(lambda e: not _is_shape(e)).map(lambda e: Index(expr=e))
+        indices = st.lists(plain, min_size=choice[1], max_size=choice[1]).map(tuple)
+        return indices.map(lambda i: Lookup(access=Access(tensor=choice[0], indices=i)))
+
+    return st.sampled_from(indexes).flatmap(lookup)
+
+
+def exprs(
+    known: tuple[tuple[TensorName, int], ...], indexes: tuple[tuple[TensorName, int], ...] = ()
+) -> st.SearchStrategy[Expr]:
+    """A value expression over tensors with given numbers of ranks, filtered at times, some read at `indexes`."""
 
     def access(choice: tuple[TensorName, int]) -> st.SearchStrategy[Expr]:
         def filtered(expr: RankExpr) -> st.SearchStrategy[Index]:
             return conditions(rank_variables(expr)).map(lambda c: Index(expr=expr, conditions=c))
 
-        index = rank_exprs().filter(lambda e: not _is_shape(e)).flatmap(filtered)
+        plain = rank_exprs().filter(lambda e: not _is_shape(e))
+        index = st.one_of(plain, plain, _looked_up(indexes) if indexes else plain).flatmap(filtered)
         indices = st.lists(index, min_size=choice[1], max_size=choice[1]).map(tuple)
         return st.builds(lambda i: Access(tensor=choice[0], indices=i), indices)
 
@@ -121,11 +136,16 @@ def exprs(known: tuple[tuple[TensorName, int], ...]) -> st.SearchStrategy[Expr]:
 
 
 @st.composite
-def einsums(draw: DrawFn, name: TensorName, known: tuple[tuple[TensorName, int], ...]) -> Einsum:
+def einsums(
+    draw: DrawFn,
+    name: TensorName,
+    known: tuple[tuple[TensorName, int], ...],
+    indexes: tuple[tuple[TensorName, int], ...] = (),
+) -> Einsum:
     """An Einsum with any reduction and conditions in any place."""
     ranks = draw(st.lists(st.sampled_from(VARIABLES), unique=True, max_size=3))
     plain = Access(tensor=name, indices=tuple(Index(expr=Affine(terms=(Term(var=v),))) for v in ranks))
-    expr = draw(exprs(known))
+    expr = draw(exprs(known, indexes))
     variables = variables_of(Einsum(output=plain, reduce=None, expr=expr))
     indices = tuple(Index(expr=i.expr, conditions=draw(conditions(variables))) for i in plain.indices)
     output = Access(tensor=name, indices=indices)
@@ -138,8 +158,19 @@ def einsums(draw: DrawFn, name: TensorName, known: tuple[tuple[TensorName, int],
     elif reduced:
         order = draw(st.permutations(reduced))
         found = tuple(ReduceVar(var=v, conditions=draw(conditions(variables))) for v in order)
-        reduce = Reduce(operator=OperatorName(draw(st.sampled_from(BUILTIN.reduce_names))), variables=found)
+        folding = [o.name for o in BUILTIN.reductions if not o.ranked]
+        reduce = Reduce(operator=draw(st.sampled_from(folding)), variables=found)
+    places = set(ranks) - set(variables_of(expr))
+    if len(reduced) == 1 and places and draw(st.booleans()):
+        return _ranked(output, expr, reduced[0], min(places))
     return Einsum(output=output, reduce=reduce, expr=expr, conditions=draw(conditions(variables)))
+
+
+def _ranked(output: Access, expr: Expr, var: VarName, places: VarName) -> Einsum:
+    """A topk without conditions on the left, where they could tie what is ranked to the place."""
+    plain = tuple(Index(expr=i.expr) for i in output.indices)
+    reduce = Reduce(operator=OperatorName("topk"), variables=(ReduceVar(var=var),), places=places)
+    return Einsum(output=Access(tensor=output.tensor, indices=plain), reduce=reduce, expr=expr)
 
 
 def _declarations() -> tuple[ShapeDecl, ...]:
@@ -159,9 +190,12 @@ def cascades(draw: DrawFn) -> Cascade:
             Access(tensor=names.pop(), indices=tuple(Index(expr=Affine(terms=(Term(var=v),))) for v in ranks))
         )
         known.append((inputs[-1].tensor, len(ranks)))
-    body = []
+    body: list[Einsum] = []
+    indexes = list(known)
     for _ in range(draw(st.integers(1, 4))):
-        body.append(draw(einsums(names.pop(), tuple(known))))
+        body.append(draw(einsums(names.pop(), tuple(known), tuple(indexes))))
+        if body[-1].reduce is not None and body[-1].reduce.places is not None:
+            indexes.append((body[-1].name, len(body[-1].output.indices)))
         known.append((body[-1].name, len(body[-1].output.indices)))
     stops: tuple[Stop, ...] = ()
     inits: tuple[Einsum, ...] = ()

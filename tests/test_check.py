@@ -251,7 +251,7 @@ def test_static_error(wrong: str, message: str, right: str) -> None:
         ("Z[p] = Q[E,p]", "rank variables are lower-case: did you mean e?"),
         ("Z[P] = Q[e,p]", "did you mean p?"),
         ("Z[p] = expo(Q[e,p])", "did you mean exp?"),
-        ("Z[p] = zzz[e] Q[e,p]", "valid reductions: max, min, prod, sum"),
+        ("Z[p] = zzz[e] Q[e,p]", "valid reductions: max, min, prod, sum, topk"),
         ("Z[p] = max(Q[e,p])", "to reduce over m write max[m] in front of the right-hand side"),
         ("Z[p] = max[m] Q[e,p]", "write max[e]"),
         ("Z[m] = Ky[e,m]", "did you mean K?"),

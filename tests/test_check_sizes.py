@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from test_library import sized
 
 from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.einsum_cascade.parser import parse, parse_file
@@ -248,11 +249,9 @@ LARGE = {n: {"M": 1 << 20, "P": 1 << 20, "M0": 256, "K": 1 << 20, "H": 16, "HK":
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
 def test_library_is_right_and_checked_in_no_time(path: Path, sizes: dict[str, int]) -> None:
     cascade = parse_file(path)
-    constants = {s.name for s in cascade.shapes if s.constant is not None}
-    aliases = {s.name for s in cascade.shapes if len(s.factors) == 1}
-    chosen = {n: s for n, s in sizes.items() if n not in constants | aliases}
+    chosen = sized(cascade, **sizes)
     start = time.perf_counter()
-    known = check_sizes(cascade, chosen, ignore_unknown=True)
+    known = check_sizes(cascade, chosen)
     assert time.perf_counter() - start < 0.5
     assert set(required_shapes(cascade)) <= set(known)
 
