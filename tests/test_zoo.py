@@ -1,0 +1,185 @@
+"""Attentions of published papers: against their references, direct against streaming form, and with planted faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+import zoo
+from test_library import assert_equal, random_inputs, sized
+
+from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.catalog import load, names
+from fusemap.einsum_cascade.interpreter import run
+from fusemap.einsum_cascade.sized import check_sizes
+from fusemap.einsum_cascade.types import Apply, Cascade, Chain, Einsum, Expr, OperatorName
+
+_TALL = "J=4 J0=2 E=5 F=3 P=12 M=24 M0=4 H=6 HK=2 G=3 B=3 C=6 R=2 N=24 N0=4"
+_WIDE = "J=1 E=3 F=4 P=18 M=6 M0=2 H=3 HK=3 G=1 B=1 L=3 N=6 N0=6"
+SIZES: Mapping[str, Mapping[str, int]] = {
+    case: {name: int(size) for name, size in (part.split("=") for part in text.split())}
+    for case, text in {"even": "J=3", "tall": _TALL, "wide": _WIDE}.items()
+}
+BEHIND_THE_KEYS = ("landmark", "landmark-streaming")  # a query stands among the keys, so no more queries than keys
+SCALES = (1.0, 8.0, 30.0, 200.0)  # with the last, logits differ by thousands
+CASES = [(n, c) for n in zoo.REFERENCES for c in SIZES if not (c == "wide" and n in BEHIND_THE_KEYS)]
+
+
+def entries() -> list[dict[str, Any]]:
+    """The metadata of all families."""
+    folder = resources.files("fusemap.validation") / "taxonomy"
+    texts = [(folder / f"{family}.yaml").read_text(encoding="utf-8") for family in zoo.FAMILIES]
+    parsed = [yaml.safe_load(text) for text in texts]
+    return [entry for family in parsed for entry in (family["encoded"] if isinstance(family, dict) else family)]
+
+
+PAIRS = [(e["direct"], e["streaming"]) for e in entries() if "streaming" in e]
+
+
+@cache
+def problem(name: str, case: str, seed: int, scale: float) -> tuple[Mapping[str, int], Mapping[str, Any]]:
+    """Sizes and random inputs of a cascade."""
+    sizes = sized(load(name), **SIZES[case])
+    return sizes, {n: a * scale for n, a in random_inputs(load(name), sizes, seed).items()}
+
+
+@cache
+def expected(name: str, case: str, seed: int, scale: float = 1.0) -> Mapping[str, Any]:
+    """The outputs of a problem by its reference."""
+    sizes, inputs = problem(name, case, seed, scale)
+    with np.errstate(all="ignore"):
+        return zoo.REFERENCES[name](inputs, check_sizes(load(name), sizes))
+
+
+def found(cascade: Cascade, name: str, case: str, seed: int, scale: float = 1.0) -> Mapping[str, Any]:
+    """The outputs of a problem of the cascade `name`, by `cascade`."""
+    return run(cascade, *problem(name, case, seed, scale))
+
+
+@pytest.mark.parametrize("name, case", CASES)
+def test_an_attention_equals_its_reference(name: str, case: str) -> None:
+    assert_equal(found(load(name), name, case, 2), expected(name, case, 2))
+
+
+# --- the metadata -------------------------------------------------------------------------------------
+
+
+def test_every_attention_of_a_family_has_a_reference_and_metadata() -> None:
+    described = {e[form] for e in entries() for form in ("direct", "streaming") if form in e}
+    assert set(zoo.REFERENCES) <= described <= set(names())
+
+
+def test_the_metadata_is_complete() -> None:
+    must = {"name", "paper", "citation", "direct", "ranks", "estimate", "source"}
+    for entry in entries():
+        assert must <= set(entry) <= must | {"streaming", "streaming_missing", "simplified"}, entry
+        assert ("streaming" in entry) != ("streaming_missing" in entry), entry["name"]
+        assert entry["source"] in ("code", "text", "memory"), entry["name"]
+        assert {rank.split(",")[-1] for rank in entry["estimate"]} <= set(entry["ranks"]), entry["name"]
+        assert all(set(passes) == {"direct", "minimum"} for passes in entry["estimate"].values()), entry["name"]
+    assert len({e["name"] for e in entries()}) == len(entries())
+
+
+# --- direct against streaming form --------------------------------------------------------------------
+
+
+def both(direct: str, streaming: str, case: str, scale: float) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Outputs of both forms on the same inputs."""
+    sizes, inputs = problem(streaming, case, 4, scale)
+    known = {n: s for n, s in check_sizes(load(streaming), sizes).items() if n in sized(load(direct))}
+    return run(load(direct), known, inputs), run(load(streaming), sizes, inputs)
+
+
+@pytest.mark.parametrize("direct, streaming", PAIRS)
+@pytest.mark.parametrize("case", ["tall", "wide"])
+def test_the_streaming_form_equals_the_direct_one(direct: str, streaming: str, case: str) -> None:
+    one, other = both(direct, streaming, case, 1.0)
+    assert_equal(other, {n: np.ma.filled(np.ma.asarray(a, dtype=float), np.nan) for n, a in one.items()}, 1e-11)
+
+
+# --- planted faults -----------------------------------------------------------------------------------
+
+OTHER = {"add": "sub", "sub": "add", "mul": "add", "div": "mul", "exp": "sigmoid", "max": "min", "min": "max"}
+RANKED = "the means only rank the blocks: a factor of all of them does not matter"
+CANCELS = "a factor of all weights cancels in their ratio"
+SHIFTED = "the softmax of what is small: any number may be subtracted from all logits"
+EQUIVALENT: Mapping[str, Mapping[str, str]] = {
+    **{name: {"KB 1: div -> mul": RANKED} for name in ("moba", "moba-streaming", "vmoba", "vmoba-streaming")},
+    "gaam": {"NC 1: mul -> add": CANCELS},
+    "gaam-streaming": {"LC 1: mul -> add": CANCELS, "LC 2: mul -> add": CANCELS, "LG 1: add -> sub": CANCELS},
+    "miras-memora": {"E0 2: sub -> add": SHIFTED, "SN 2: sub -> add": SHIFTED},
+}
+STRICT = {"<=": "<", "<": "<=", ">=": ">", ">": ">="}
+
+
+def faults(cascade: Cascade) -> Iterator[tuple[str, Cascade]]:
+    """The cascade with one operator or one relation of one Einsum replaced by another."""
+    for place, einsum in enumerate(cascade.einsums):
+        for number, (what, wrong) in enumerate(_wrong_einsums(einsum), 1):
+            changed = (*cascade.einsums[:place], wrong, *cascade.einsums[place + 1 :])
+            yield f"{einsum.name} {number}: {what}", replace(cascade, einsums=changed)
+
+
+def _wrong_einsums(einsum: Einsum) -> Iterator[tuple[str, Einsum]]:
+    for what, expr in _wrong_exprs(einsum.expr):
+        yield what, replace(einsum, expr=expr)
+    for what, conditions in _wrong_chains(einsum.conditions):
+        yield what, replace(einsum, conditions=conditions)
+    indices = einsum.output.indices
+    for place, index in enumerate(indices):
+        for what, conditions in _wrong_chains(index.conditions):
+            wrong = (*indices[:place], replace(index, conditions=conditions), *indices[place + 1 :])
+            yield what, replace(einsum, output=replace(einsum.output, indices=wrong))
+
+
+def _wrong_exprs(expr: Expr) -> Iterator[tuple[str, Expr]]:
+    if not isinstance(expr, Apply):
+        return
+    if expr.operator in OTHER:
+        other = OperatorName(OTHER[expr.operator])
+        yield f"{expr.operator} -> {other}", replace(expr, operator=other)
+    for place, arg in enumerate(expr.args):
+        for what, wrong in _wrong_exprs(arg):
+            yield what, replace(expr, args=(*expr.args[:place], wrong, *expr.args[place + 1 :]))
+
+
+def _wrong_chains(chains: tuple[Chain, ...]) -> Iterator[tuple[str, tuple[Chain, ...]]]:
+    for place, chain in enumerate(chains):
+        for at, relation in enumerate(chain.relations):
+            if relation in STRICT:
+                relations = (*chain.relations[:at], STRICT[relation], *chain.relations[at + 1 :])
+                wrong = replace(chain, relations=relations)
+                yield f"{relation} -> {STRICT[relation]}", (*chains[:place], wrong, *chains[place + 1 :])
+
+
+def equals(cascade: Cascade, name: str, case: str, scale: float) -> bool:
+    """Does `cascade` what the cascade `name` should?"""
+    try:
+        assert_equal(found(cascade, name, case, 5, scale), expected(name, case, 5, scale), 1e-9)
+    except (AssertionError, ArithmeticError, InputError):
+        return False
+    return True
+
+
+@cache
+def is_fair(name: str, case: str, scale: float) -> bool:
+    """Is the cascade itself right on this problem, as a softmax that is not stable is not on large inputs?"""
+    return equals(load(name), name, case, scale)
+
+
+@pytest.mark.parametrize("name", zoo.REFERENCES)
+def test_a_planted_fault_is_noticed(name: str) -> None:
+    trials = [(case, scale) for scale in SCALES for case in ("tall", "even")]
+    assert all(is_fair(name, *trial) for trial in trials[:2])
+    unnoticed = {
+        what
+        for what, wrong in faults(load(name))
+        if not any(is_fair(name, *trial) and not equals(wrong, name, *trial) for trial in trials)
+    }
+    assert unnoticed == set(EQUIVALENT.get(name, {}))
