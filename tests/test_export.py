@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
+from cascade_text import bare, statements, tensors_read
 from conftest import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,45 +19,15 @@ from matplotlib.mathtext import MathTextParser
 from tex_reader import Tree, read_tree
 
 import fusemap as fm
+from fusemap.cli.export import command as export_command
+from fusemap.cli.files import write_whole
 from fusemap.einsum_cascade.latex import inline, latex
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.types import Access, Apply, Cascade, Einsum, Expr, Number, OperatorName, TensorName
 
 Run = Callable[..., Outcome]
 LIBRARY = fm.list_cascades()
-MATHTEXT: MathTextParser[object] = MathTextParser("path")
-
-
-# --- the text, read without the parser ------------------------------------------------------------
-
-
-def statements(text: str) -> Iterator[tuple[str, str]]:
-    """The left-hand tensor and the right-hand side of every Einsum and initialization, initializations first."""
-    found = []
-    for line in text.splitlines():
-        match = re.fullmatch(r"\s*(init:\s*)?([A-Z]\w*)\s*(\[[^\]]*\])?\s*=\s*(.*)", line.partition("#")[0].rstrip())
-        if match and not line.startswith("shape"):
-            found.append((match[1] is None, match[2], match[4]))
-    return ((name, right) for _, name, right in sorted(found, key=lambda f: f[0]))
-
-
-def tensors_read(right: str) -> Counter[str]:
-    """Names of tensors on a right-hand side: outside of brackets, or in them before a bracket (a lookup)."""
-    right = re.sub(r"size\(\w+\)|val\([^()]*\)", "", right.partition(" for ")[0])
-    found: Counter[str] = Counter()
-    for match in re.finditer(r"\b[A-Z]\w*", right):
-        depth = right[: match.start()].count("[") - right[: match.start()].count("]")
-        if depth == 0 or right[match.end() : match.end() + 1] == "[":
-            found[match[0]] += 1
-    return found
-
-
-def bare(right: str) -> str:
-    """A right-hand side without indices, reduce lists, conditions and coordinates."""
-    right = re.sub(r"val\([^()]*\)", "v", right.partition(" for ")[0])
-    while "[" in right:
-        right = re.sub(r"\[[^\[\]]*\]", "", right)
-    return right
+MATHTEXT = MathTextParser("path")
 
 
 # --- LaTeX ----------------------------------------------------------------------------------------
@@ -288,3 +261,92 @@ def test_a_formula_reads_back_as_the_same_tree(expr: Expr) -> None:
 )
 def test_a_missing_parenthesis_is_found(tex: str, meant: Tree) -> None:
     assert read_tree(tex) != meant
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_prints_what_python_returns_and_writes_the_same(fusemap: Run, tmp_path: Path) -> None:
+    tex = fm.latex("attention-1pass")
+    printed = fusemap("export", "latex", "attention-1pass")
+    assert (printed.code, printed.out, printed.err) == (0, f"{tex}\n", "")
+    target = tmp_path / "a.tex"
+    written = fusemap("export", "latex", "attention-1pass", "--out", str(target))
+    assert (written.code, written.out, written.err) == (0, "", f"written to {target}\n")
+    assert target.read_text() == f"{tex}\n"
+    document = fusemap("export", "latex", "attention-1pass", "--json").json()
+    expected = {"schema": "fusemap/export/1", "format": "latex", "cascade": "attention-1pass", "latex": tex}
+    assert document == expected
+    assert fusemap("export", "latex", "attention-1pass", "--json", "--out", str(target)).json() == expected
+
+
+@pytest.mark.parametrize("name", sorted(export_command.commands))
+def test_every_format_explains_itself_with_an_example(name: str, fusemap: Run) -> None:
+    outcome = fusemap("export", name, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"Usage: fusemap export {name}" in outcome.out
+    assert f"fusemap export {name} " in outcome.out.split("\n", 1)[1]
+    assert "--json" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("latx", "softmax"), "Did you mean 'latex'?"),
+        (("latex", "softmx"), "did you mean softmax?"),
+        (("latex", "softmax", "--out", "no/such/file.tex"), "error: no/such/file.tex: No such file or directory"),
+        (("graph", "softmax", "--out", "a.jpg"), "valid endings: .svg, .png, .pdf, .dot"),
+        (("graph", "softmax", "--out", "a"), "has no ending"),
+        (("graph", "softmax", "--out", "no/such/a.svg"), "error: no/such/a.svg: No such file or directory"),
+    ],
+)
+def test_wrong_input_says_what_would_be_right(argv: tuple[str, ...], message: str, fusemap: Run) -> None:
+    outcome = fusemap("export", *argv)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err.replace('"', "'")
+
+
+def test_a_wrong_ending_is_told_before_anything_is_computed(fusemap: Run) -> None:
+    outcome = fusemap("export", "graph", "no-such-cascade", "--out", "a.jpg")
+    assert outcome.code == 2 and "a.jpg" in outcome.err and "no-such-cascade" not in outcome.err
+
+
+# --- files are whole ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["write", "replace"])
+def test_what_was_there_stays_when_writing_fails(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.tex"
+    target.write_text("before")
+
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    if step == "write":
+        monkeypatch.setattr("builtins.open", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_whole(str(target), b"after")
+    assert caught.value.filename == str(target)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tex"]
+    assert target.read_bytes() == b"before"
+
+
+def test_links_are_followed_and_permissions_are_usual(tmp_path: Path) -> None:
+    target, link, plain = tmp_path / "a.tex", tmp_path / "link.tex", tmp_path / "plain"
+    link.symlink_to(target)
+    write_whole(str(link), b"1")
+    write_whole(str(link), b"2")
+    assert link.is_symlink() and target.read_bytes() == b"2"
+    plain.write_bytes(b"")
+    assert target.stat().st_mode == plain.stat().st_mode
+
+
+def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(str(pipe), b"through")
+    assert os.read(reader, 100) == b"through" and not pipe.is_file()
+    os.close(reader)

@@ -13,10 +13,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 from fusemap.validation.graph import CascadeGraph, Edge, Node
-from fusemap.validation.graph_layout import Layout, Point, arrange, layers
+from fusemap.validation.graph_layers import layers
+from fusemap.validation.graph_layout import Layout, Point, arrange
 
 Direction: TypeAlias = Literal["right", "down"]
-PAD_IN, GAP_IN, SPACE_IN = 0.05, 0.28, 0.13
+PAD_IN, GAP_IN, SPACE_IN = 0.05, 0.25, 0.13
 FONTS: Mapping[str, FontProperties] = MappingProxyType(
     {
         "name": FontProperties(family="STIXGeneral", weight="bold", size=8.5),

@@ -7,14 +7,16 @@ the positions of step four found by least squares (pool adjacent violators) laye
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import TypeAlias
 
-from fusemap.validation.graph import CascadeGraph, Edge
+from fusemap.validation.graph import CascadeGraph
+from fusemap.validation.graph_layers import layers
 
-SWEEPS = 24
+SWEEPS, ROUNDS = 24, 4
 _STRAIGHT = (1.0, 2.0, 8.0)  # weight of a piece between two boxes, at the end of a long edge, in the middle of one
 DUMMY = 0.0  # what a long edge takes across where it passes a layer
 Item: TypeAlias = tuple[str, ...]  # a node (its name), or an edge where it passes a layer (source, target, layer)
@@ -32,61 +34,6 @@ class Layout:
     layer: Mapping[str, int]
     columns: tuple[Point, ...]
     across: float
-
-
-def layers(graph: CascadeGraph) -> dict[str, int]:
-    """The layer of every node: after all it reads in the same step, after all Einsums of earlier passes.
-
-    Inputs, and Einsums that read nothing else, stand right before what reads them first.
-    """
-    order = _order(graph)
-    found = _longest_paths(graph, order)
-    readers: dict[str, list[str]] = {name: [] for name in order}
-    for edge in _forward(graph):
-        readers[edge.source].append(edge.target)
-    movable = {n.name for n in graph.nodes if n.kind == "input"}
-    movable |= {n.name for n in graph.nodes if n.number is None and _sources(graph, n.name) <= movable}
-    for name in reversed(order):
-        if name in movable and readers[name]:
-            found[name] = max(found[name], min(found[r] for r in readers[name]) - 1)
-    lowest = min(found.values(), default=0)
-    return {name: layer - lowest for name, layer in found.items()}
-
-
-def _forward(graph: CascadeGraph) -> list[Edge]:
-    return [e for e in graph.edges if not e.carried and e.source != e.target]
-
-
-def _sources(graph: CascadeGraph, name: str) -> set[str]:
-    return {e.source for e in graph.edges if e.target == name}
-
-
-def _order(graph: CascadeGraph) -> list[str]:
-    """Nodes after what they read; where reads form a cycle, the first of the text that is left goes first."""
-    waiting = {n.name: {e.source for e in _forward(graph) if e.target == n.name} for n in graph.nodes}
-    order: list[str] = []
-    while waiting:
-        chosen = next((name for name, sources in waiting.items() if not sources & waiting.keys()), next(iter(waiting)))
-        order.append(chosen)
-        del waiting[chosen]
-    return order
-
-
-def _longest_paths(graph: CascadeGraph, order: Sequence[str]) -> dict[str, int]:
-    """The longest path to every node, its pass starting after the layers of all earlier passes."""
-    numbers = {n.name: n.number for n in graph.nodes}
-    rank = {name: i for i, name in enumerate(order)}
-    floors: dict[int, int] = {}
-    found: dict[str, int] = {}
-    for number in graph.numbers or (0,):
-        found = {}
-        for name in order:
-            before = [found[e.source] + 1 for e in _forward(graph) if e.target == name and rank[e.source] < rank[name]]
-            found[name] = max([0, floors.get(numbers[name] or 0, 0), *before])
-        floors |= {
-            n: 1 + max(found[e] for e in order if (numbers[e] or 0) == number) for n in graph.numbers if n > number
-        }
-    return found
 
 
 # --- order within layers --------------------------------------------------------------------------
@@ -170,6 +117,8 @@ def arrange(
     rows = _ordered(graph, layer, chains)
     heights = {item: sizes[item[0]][1] if len(item) == 1 else DUMMY for row in rows for item in row}
     across = _across(rows, _links(chains), heights, space)
+    for _ in range(ROUNDS):
+        _straighten(across, rows, chains.values(), heights, space)
     columns = _columns(rows, sizes, gaps, gap)
     lowest = min((across[item] - heights[item] / 2 for item in across), default=0.0)
     place = {item[0]: (columns[layer[item[0]]][0], y - lowest) for item, y in across.items() if len(item) == 1}
@@ -221,9 +170,38 @@ def _across(
             wanted = [_wanted(item, links, found) for item in row]
             weights = [_weight(item, links) for item in row]
             needed = [(heights[a] + heights[b]) / 2 + space for a, b in pairwise(row)]
-            for item, y in zip(row, _spread(wanted, weights, needed), strict=True):
-                found[item] = y
+            found |= zip(row, _spread(wanted, weights, needed), strict=True)
     return found
+
+
+def _straighten(
+    across: dict[Item, float],
+    rows: Sequence[Sequence[Item]],
+    chains: Iterable[Sequence[Item]],
+    heights: Mapping[Item, float],
+    space: float,
+) -> None:
+    """Move where long edges pass columns so that each is level over as many columns as its neighbours allow."""
+    beside = {item: (a, b) for row in rows for a, item, b in zip((None, *row), row, (*row[1:], None), strict=False)}
+
+    def room(item: Item) -> tuple[float, float]:
+        above, below = beside[item]
+        low = -inf if above is None else across[above] + (heights[above] + heights[item]) / 2 + space
+        high = inf if below is None else across[below] - (heights[below] + heights[item]) / 2 - space
+        return low, high
+
+    for chain in chains:
+        run: list[Item] = []
+        low, high = -inf, inf
+        for item in (*chain[1:-1], None):
+            more = room(item) if item is not None else (inf, -inf)
+            if max(low, more[0]) > min(high, more[1]):
+                mean = sum(across[other] for other in run) / len(run) if run else 0.0
+                across |= dict.fromkeys(run, min(max(mean, low), high))
+                run, (low, high) = [], more
+            else:
+                low, high = max(low, more[0]), min(high, more[1])
+            run += [item] if item is not None else []
 
 
 def _wanted(item: Item, links: Mapping[Item, Sequence[Item]], found: Mapping[Item, float]) -> float:
