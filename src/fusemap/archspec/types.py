@@ -14,12 +14,13 @@ from fusemap.diagnostics import InputError, did_you_mean
 
 Per: TypeAlias = Literal["pe", "column", "array", "chip"]
 
-# The names that a cascade's operators have: maps of one or two operands, and reductions.
+# The names that a cascade's operators have: maps, and reductions.
 MAP_OPERATORS = (
     *("add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "rsqrt", "square", "abs", "relu"),
     *("sigmoid", "tanh", "recip", "max", "min", "expsub", "safediv"),
+    *("gt", "ge", "eq", "where", "only", "pow", "sign", "softplus", "floor", "cos", "sin"),
 )
-REDUCE_OPERATORS = ("sum", "max", "min", "prod")
+REDUCE_OPERATORS = ("sum", "max", "min", "prod", "topk")
 OPERATORS = tuple(dict.fromkeys((*MAP_OPERATORS, *REDUCE_OPERATORS)))
 
 

@@ -71,7 +71,7 @@ def _shape(shape: ShapeDecl) -> str:
 
 def format_einsum(einsum: Einsum) -> str:
     """One Einsum in one line; an implied sum stays implied."""
-    reduce = f"{_reduce(einsum.reduce)} " if einsum.reduce is not None and not _is_implied(einsum) else ""
+    reduce = f"{format_reduce(einsum.reduce)} " if einsum.reduce is not None and not _is_implied(einsum) else ""
     conditions = f" for {format_conditions(einsum.conditions)}" if einsum.conditions else ""
     return f"{format_access(einsum.output)} = {reduce}{format_expr(einsum.expr)}{conditions}"
 
@@ -85,7 +85,8 @@ def _is_implied(einsum: Einsum) -> bool:
     return reduce.variables == variables
 
 
-def _reduce(reduce: Reduce) -> str:
+def format_reduce(reduce: Reduce) -> str:
+    """A reduction in front of an expression, as in `sum[e,m]` or `topk[m; j]`."""
     variables = (_filtered(v.var, v.conditions) for v in reduce.variables)
     places = f"; {reduce.places}" if reduce.places is not None else ""
     return f"{reduce.operator}[{', '.join(variables)}{places}]"

@@ -11,11 +11,15 @@ from fusemap.archspec.types import Workload
 from fusemap.diagnostics import Diagnostic, InputError, input_error
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.points import is_view, point_operators
+from fusemap.einsum_cascade.printer import format_rank_expr, format_reduce
 from fusemap.einsum_cascade.resolve import extent, resolve_sizes
 from fusemap.einsum_cascade.sized import check_sizes
+from fusemap.einsum_cascade.source import Source
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index
 from fusemap.mappers.recurrence import sequential_ranks
 from fusemap.mappers.types import EinsumSpace, Operand, Problem
+
+_NOT_MAPPED = "`fusemap run` executes the cascade and counts its operations"
 
 
 def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int]) -> Problem:
@@ -24,8 +28,10 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
     Workload ranks in `batch` that the cascade does not name index every tensor. A view (an Einsum that
     only re-indexes, like `BK[e,m1,m0] = K[e,m1*M0+m0]`) costs nothing and its tensor stands for its
     source. `init` statements set registers and are not counted. InputError: a size is missing or
-    contradicts another one, an element is read that is never written, Einsums need each other in a circle.
+    contradicts another one, an element is read that is never written, Einsums need each other in a circle,
+    or which elements are read depends on data.
     """
+    _refuse_data(cascade)
     structure = _structure(cascade, workload.batch)
     given = {k: v for k, v in {**workload.sizes, **tiles}.items() if k in structure.shapes}
     try:
@@ -58,6 +64,23 @@ class _Structure:
     spaces: tuple[EinsumSpace, ...]
     external: frozenset[str]
     views: tuple[tuple[str, str], ...]
+
+
+def _refuse_data(cascade: Cascade) -> None:
+    """InputError for every lookup and every topk: no reuse or traffic of theirs is known before they run."""
+    source = Source(file=cascade.file, text=cascade.text, lines=tuple(cascade.text.split("\n")))
+    start = "the built-in dataflows do not map data-dependent reads: Einsum"
+    errors = []
+    for einsum in (*cascade.inits, *cascade.einsums):
+        if einsum.reduce is not None and einsum.reduce.places is not None:
+            message = f"{start} {einsum.name} selects coordinates by {format_reduce(einsum.reduce)}"
+            errors.append(source.diagnostic(einsum.reduce.span, message, _NOT_MAPPED))
+        for access in dict.fromkeys(scope.accesses(einsum)):
+            for lookup in scope.lookups(access):
+                message = f"{start} {einsum.name} reads {access.tensor} at {format_rank_expr(lookup)}"
+                errors.append(source.diagnostic(lookup.span, message, _NOT_MAPPED))
+    if errors:
+        raise InputError(tuple(errors))
 
 
 def _require_sizes(cascade: Cascade, given: Mapping[str, int], workload: Workload) -> None:
@@ -109,7 +132,8 @@ def _space(einsum: Einsum, batch: tuple[str, ...], sequential: frozenset[str]) -
     inputs = tuple(_operand(a, batch, is_output=False) for a in dict.fromkeys(scope.accesses(einsum)))
     operators = point_operators(einsum)
     reduce = () if operators.reduce is None else (operators.reduce,)
-    notes = [_dense_note(einsum)] if scope.conditions_of(einsum) else []
+    filtered = bool(scope.conditions_of(einsum)) or "only" in operators.map
+    notes = [_dense_note(einsum)] if filtered else []
     notes += [_group_note(einsum, a) for a in scope.accesses(einsum) if any(_shared(i) for i in a.indices)]
     return EinsumSpace(
         name=einsum.name,
