@@ -18,7 +18,7 @@ Theorem 1 says L*(b) >= P*n - (P-1)*b for P passes; a schedule of P sweeps with 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import prod
@@ -82,17 +82,9 @@ class Search:
             self._make_ready(element, numbers)
 
     @property
-    def touched(self) -> int:
-        """The number of coordinates that any point touches."""
-        union = 0
-        for group in self.groups:
-            union |= group.touches
-        return union.bit_count()
-
-    @property
     def covered(self) -> bool:
         """Is every coordinate touched?"""
-        return self.touched == self.length
+        return self._union(range(len(self.groups))) == self.length
 
     def _make_ready(self, element: Element, numbers: dict[tuple[int, int], int]) -> int:
         """The groups that must have run before an element is ready."""
@@ -115,6 +107,29 @@ class Search:
             ready |= needs
         self._ready[element] = ready
         return ready
+
+    def levels(self) -> int:
+        """The definition read literally: level(z) = 1 + max{l : touches of level >= l before z cover the fiber}; the
+        largest level whose touches, and those above, cover the fiber; 1 if none does. The search does not use it."""
+        found: list[int] = []
+        for group in self.groups:
+            found.append(1 + self._covering(n for n in enumerate(found) if group.needs >> n[0] & 1))
+        return max(1, self._covering(enumerate(found)))
+
+    def _covering(self, levels: Iterable[tuple[int, int]]) -> int:
+        """The largest l for which the given groups of level >= l cover the fiber; 0 if they do not at all."""
+        known = list(levels)
+        most = 0
+        while self._union(n for n, level in known if level > most) == self.length:
+            most += 1
+        return most
+
+    def _union(self, numbers: Iterable[int]) -> int:
+        """The number of coordinates that the groups touch."""
+        union = 0
+        for number in numbers:
+            union |= self.groups[number].touches
+        return union.bit_count()
 
     def run(self, done: int, resident: int) -> int:
         """Everything that can run, has run. A group needs only groups before it."""
@@ -193,13 +208,12 @@ class Search:
         yield from (name for name, need in needs.items() if need & ~after == 0 and need & ~before)
 
 
-def searches(text: str, sizes: Mapping[str, int], tensor: str, rank: str, *, direct: bool = False) -> Iterator[Search]:
-    """A search for every fiber of (tensor, rank), from its first elements on; none where nothing touches a fiber."""
-    program = Program(text, sizes)
+def searches(program: Program, tensor: str, rank: str, *, direct: bool = False) -> Iterator[Search]:
+    """A search for every fiber of (tensor, rank) that is touched; with `direct` no derived tensor carries it."""
+    elements = program.elements.get(tensor, frozenset[tuple[int, ...]]())
     positions = rank_positions(program, tensor, rank)
     carriers = Carriers(program, tensor, positions, direct=direct)
-    others = sorted({tuple(c for n, c in enumerate(at) if n not in positions) for at in program.elements[tensor]})
-    for fixed in others:
+    for fixed in sorted({tuple(c for n, c in enumerate(at) if n not in positions) for at in elements}):
         search = Search(Fiber(carriers, positions, fixed))
         if search.groups:
             yield search

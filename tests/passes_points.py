@@ -48,6 +48,7 @@ class Program:
         self.cascade = parse(text)
         self.sizes = shape_sizes(self.cascade, sizes)
         self.statements = (*self.cascade.inits, *self.cascade.einsums)
+        self.inputs = {a.tensor for a in self.cascade.inputs}
         self._drafts: dict[Element, list[tuple[Einsum, dict[str, int]]]] = {}
         self._present: dict[Element, bool] = {}
         self._points: dict[Element, tuple[Point, ...]] = {}
@@ -89,7 +90,7 @@ class Program:
     def present(self, element: Element) -> bool:
         """Is the element an input's, or does a point contribute to it?"""
         if element not in self._present:
-            self._present[element] = element not in self._drafts or bool(self.points(element))
+            self._present[element] = element[0] in self.inputs or bool(self.points(element))
         return self._present[element]
 
     def points(self, element: Element) -> tuple[Point, ...]:

@@ -29,6 +29,9 @@ class Carriers:
     Several reads of derived carriers along the same variables in the same direction (RM[m1] and RM[m1+1]) are one
     touch: that of T if T is read there, else of a tensor that does not itself need the Einsum's result, and of these
     the one that is read where it is written. Every read of T itself is a touch.
+
+    `open` tells that the rule leaves open which read is the touch: there are reads in both directions (X[k] and
+    X[K-1-k]), or all that are read need the Einsum's result (S[k+1] = S[k] + D[k] with D[k] = A[k] - S[k]).
     """
 
     def __init__(self, program: Program, tensor: str, positions: tuple[int, ...], *, direct: bool = False) -> None:
@@ -36,6 +39,7 @@ class Carriers:
         self.keys: dict[str, set[Key]] = {tensor: {(frozenset(positions), 1)}}
         self.needs = needed_tensors(program.statements)
         self.touches: dict[int, list[Touch]] = {}
+        self.open = False
         size = 0
         while size != sum(map(len, self.keys.values())):
             size = sum(map(len, self.keys.values()))
@@ -61,6 +65,9 @@ class Carriers:
                 elif along:
                     derived.setdefault(along, []).append((self._order(einsum, access, key), touch))
         best = [min(found, key=lambda f: f[0])[1] for along, found in derived.items() if along not in own]
+        ways = {*own, *derived}
+        self.open |= len({frozenset(v for v, _ in along) for along in ways}) < len(ways)
+        self.open |= any(all(o[1] for o, _ in f) and min(f, key=lambda f: f[0]) is not f[0] for f in derived.values())
         return [*(t for found in own.values() for t in found), *best]
 
     def _touch(self, einsum: Einsum, access: Access, key: Key) -> tuple[Touch, frozenset[tuple[str, int]]]:
