@@ -6,6 +6,7 @@ Positions do not take part in equality, so `parse(format_cascade(c)) == c` is a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module  # how a notebook shows a cascade builds on these types
 from typing import NewType, TypeAlias
 
 from fusemap.diagnostics import Span
@@ -217,3 +218,11 @@ class Cascade:
     einsums: tuple[Einsum, ...] = ()
     file: str = field(default="<cascade>", compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the text and its formulas."""
+        return str(import_module("fusemap.einsum_cascade.notebook").cascade_html(self))
+
+    def _repr_latex_(self) -> str:
+        """The formulas alone, for a notebook that is made a paper."""
+        return str(import_module("fusemap.einsum_cascade.latex").inline(self))

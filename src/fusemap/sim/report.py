@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fusemap.einsum_cascade.notebook import table_html
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -147,6 +149,21 @@ class Timing:
         """One Einsum's share of its array's processing-element cycles."""
         return time.cycles * (time.lanes / time.pes) / (self.latency_s * self.clock_hz)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table of the totals."""
+        caption = f"{self.cascade} on {self.arch}, {self.workload}, {self.dataflow} ({self.accounting})"
+        return table_html(caption, ["quantity", "value", "unit"], self._totals())
+
+    def _totals(self) -> list[tuple[str, str, str]]:
+        """The totals as text: quantity, value, unit."""
+        used = [(f"utilization of {array}", f"{100 * use:.3g}", "%") for array, use in self.utilization.items()]
+        return [
+            ("latency", f"{self.latency_s:.4g}", "s"),
+            ("limited by", self.bottleneck, ""),
+            ("traffic", f"{self.traffic_bytes:.4g}", "B"),
+            *used,
+        ]
+
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/evaluate/1`, energy and area null."""
         return {
@@ -183,6 +200,10 @@ class Report(Timing):
     def energy_pj(self) -> float:
         """Sum of the rows' energies."""
         return sum(r.energy_pj for r in self.rows)
+
+    def _totals(self) -> list[tuple[str, str, str]]:
+        priced = [("energy", f"{self.energy_pj:.4g}", "pJ"), ("area", f"{self.area_um2:.4g}", "um^2")]
+        return [*Timing._totals(self), *priced]
 
     def energy_by(self, *keys: str) -> dict[tuple[str, ...], float]:
         """Energies summed over rows that share the named fields, largest first."""
