@@ -228,6 +228,30 @@ def least_loads(
     return Search(Fiber(Carriers(program, tensor, positions), positions, fixed)).least_loads(room)
 
 
+def is_valid(schedule: Schedule) -> bool:
+    """Replay the loads and runs: never too much resident, all that a point needs is there, in the end all has run."""
+    fiber = schedule.fiber
+    resident: set[int] = set()
+    ran: set[int] = set()
+
+    def is_ready(element: Element) -> bool:
+        """Have the points that contribute run, or could they, where they touch nothing?"""
+        return all(
+            id(p) in ran if fiber.touched(p) else all(is_ready(e) for _, e in p.reads)
+            for p in fiber.program.points(element)
+        )
+
+    for step in schedule.steps:
+        resident = resident - {step.evicted} | {step.load}
+        if len(resident) > schedule.room:
+            return False
+        for point in step.runs:
+            if not (fiber.touched(point) <= resident and all(is_ready(e) for _, e in point.reads)):
+                return False
+            ran.add(id(point))
+    return all(id(p) in ran or not fiber.touched(p) for p in fiber.program.all_points())
+
+
 def render(schedule: Schedule) -> str:
     """The schedule as text, one load a line: `load K[2]; run QK(2), GM(2); then MU`.
 
@@ -235,7 +259,9 @@ def render(schedule: Schedule) -> str:
     touch nothing and are now done. Several coordinates of one point are joined by `+`.
     """
     tensor = schedule.fiber.carriers.tensor
-    whole = Counter((p.einsum.name, schedule.fiber.touched(p)) for step in schedule.steps for p in step.runs)
+    whole = Counter[tuple[str, Coordinates]](
+        (p.einsum.name, schedule.fiber.touched(p)) for step in schedule.steps for p in step.runs
+    )
     lines = []
     for step in schedule.steps:
         old = "" if schedule.room == 1 or step.evicted is None else f"drop {tensor}[{step.evicted}], "
@@ -249,9 +275,10 @@ def _runs(fiber: Fiber, points: tuple[Point, ...], whole: Counter[tuple[str, Coo
     found: dict[tuple[str, Coordinates], list[Point]] = {}
     for point in points:
         found.setdefault((point.einsum.name, fiber.touched(point)), []).append(point)
+    split = {name for (name, touched), group in found.items() if len(group) < whole[name, touched]}
     coordinates: dict[tuple[str, str], list[str]] = {}
     for (name, touched), group in found.items():
-        part = "" if len(group) == whole[name, touched] else _part(fiber, group)
+        part = _part(fiber, group) if name in split else ""
         coordinates.setdefault((name, part), []).append("+".join(map(str, sorted(touched))))
     yield from (f"{name}({','.join(where)}{part})" for (name, part), where in coordinates.items())
 

@@ -10,6 +10,7 @@ from passes_points import Element, Point, Program, rank_variables, read_accesses
 from fusemap.einsum_cascade.types import Access, Affine, Einsum, RankExpr
 
 Key = tuple[frozenset[int], int]  # the indices that tell the coordinate, and 1 or -1: does it rise or fall with them
+Along = frozenset[tuple[str, int]]  # the variables of a read, each with the direction in which the coordinate changes
 Coordinates = frozenset[int]
 
 
@@ -54,8 +55,8 @@ class Carriers:
         return self.touches[id(einsum)]
 
     def _of(self, einsum: Einsum) -> list[Touch]:
-        own: dict[object, list[Touch]] = {}
-        derived: dict[object, list[tuple[tuple[bool, bool, bool], Touch]]] = {}
+        own: dict[Along, list[Touch]] = {}
+        derived: dict[Along, list[tuple[tuple[bool, bool, bool], Touch]]] = {}
         for access in read_accesses(einsum.expr):
             for key in sorted(self.keys.get(access.tensor, ()), key=str):
                 touch, along = self._touch(einsum, access, key)
@@ -70,7 +71,7 @@ class Carriers:
         self.open |= any(all(o[1] for o, _ in f) and min(f, key=lambda f: f[0]) is not f[0] for f in derived.values())
         return [*(t for found in own.values() for t in found), *best]
 
-    def _touch(self, einsum: Einsum, access: Access, key: Key) -> tuple[Touch, frozenset[tuple[str, int]]]:
+    def _touch(self, einsum: Einsum, access: Access, key: Key) -> tuple[Touch, Along]:
         """The touch, and along which variables it goes, each with the direction in which the coordinate changes."""
         positions, way = key
         ways = {v: way * sign for p in positions for v, sign in signs(access.indices[p].expr)}

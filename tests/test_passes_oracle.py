@@ -6,14 +6,14 @@ import importlib.util
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from passes_cases import Row, sizes_of, text_of
-from passes_oracle import Search, searches
+from passes_oracle import Search, is_valid, searches
 from passes_points import Program
 from passes_programs import FAMILIES, PassProgram, program, programs
 
@@ -132,6 +132,16 @@ def test_running_everything_at_once_needs_no_more_loads_than_waiting() -> None:
     told = [(s.loads, patient_loads(f, room), f.length) for s, f, room in found if s is not None]
     assert all(greedy == patient for greedy, patient, _ in told)
     assert sum(greedy > length for greedy, _, length in told) > 20
+
+
+def test_schedules_can_be_carried_out_and_no_load_of_theirs_can_be_left_out() -> None:
+    made = [program(seed, family) for seed in range(4) for family in FAMILIES]
+    found = [f.least_loads(2) for m in made for c in cases(m.text, m.sizes) for f in c.fibers]
+    schedules = [s for s in found if s is not None]
+    assert len(schedules) > 50 and all(is_valid(s) for s in schedules)
+    for schedule in schedules:
+        for n in range(schedule.loads):
+            assert not is_valid(replace(schedule, steps=schedule.steps[:n] + schedule.steps[n + 1 :]))
 
 
 # --- planted faults -----------------------------------------------------------------------------
