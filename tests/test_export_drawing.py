@@ -86,6 +86,11 @@ def test_files_are_the_same_every_time(suffix: str) -> None:
         assert ET.fromstring(content).tag.endswith("svg")
 
 
+def test_a_notebook_shows_the_drawing() -> None:
+    shown = graph("attention-3pass")._repr_svg_()
+    assert shown.encode() == render(graph("attention-3pass"), "svg")
+
+
 # --- the passes of a row --------------------------------------------------------------------------
 
 

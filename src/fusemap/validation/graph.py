@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module  # the drawing, which only a notebook asks for, builds on these types
 from typing import TYPE_CHECKING, Literal
 
 from fusemap.diagnostics import input_error
@@ -86,6 +87,11 @@ class CascadeGraph:
             ],
             "barriers": [{"before": b.before, "visited_by": list(b.visited_by)} for b in self.barriers],
         }
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: the drawing."""
+        content: bytes = import_module("fusemap.validation.graph_draw").render(self, "svg")
+        return content.decode()
 
     def to_networkx(self) -> DiGraph:
         """The graph as a `networkx.DiGraph`; attributes of nodes and edges as in the document.
