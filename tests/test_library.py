@@ -181,7 +181,7 @@ def test_a_cascade_of_the_library_equals_its_reference(name: str, seed: int) -> 
     cascade = load(name)
     assert cascade.name == name
     assert cascade.text.startswith("# "), "a header says what it computes and where it comes from"
-    sizes = sized(cascade, E=5, F=3, P=11, M=24, M0=4, HK=2, G=3, K=13, N=3, J=6, T=5)
+    sizes = sized(cascade, E=5, F=3, P=11, M=24, M0=4, HK=2, G=3, K=13, N=12, J=6, T=5)
     assert_matches(name, random_inputs(cascade, sizes, seed), sizes)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 import zoo
+import zoo_softmax
 from test_library import assert_equal, random_inputs, sized
 
 from fusemap.diagnostics import InputError
@@ -20,11 +21,11 @@ from fusemap.einsum_cascade.interpreter import run
 from fusemap.einsum_cascade.sized import check_sizes
 from fusemap.einsum_cascade.types import Apply, Cascade, Chain, Einsum, Expr, OperatorName
 
-_TALL = "J=4 J0=2 E=5 F=3 P=12 M=24 M0=4 H=6 HK=2 G=3 B=3 C=6 R=2 N=24 N0=4"
-_WIDE = "J=1 E=3 F=4 P=18 M=6 M0=2 H=3 HK=3 G=1 B=1 L=3 N=6 N0=6"
+_TALL = "J=4 J0=2 E=5 F=3 P=12 M=24 M0=4 H=12 HK=4 G=3 B=3 C=6 R=2 N=24 N0=4"
+_WIDE = "J=1 E=3 F=4 P=18 M=6 M0=2 H=6 HK=3 G=2 B=1 L=3 N=6 N0=6"
 SIZES: Mapping[str, Mapping[str, int]] = {
     case: {name: int(size) for name, size in (part.split("=") for part in text.split())}
-    for case, text in {"even": "J=3", "tall": _TALL, "wide": _WIDE}.items()
+    for case, text in {"even": "J=8", "tall": _TALL, "wide": _WIDE}.items()
 }
 BEHIND_THE_KEYS = ("landmark", "landmark-streaming")  # a query stands among the keys, so no more queries than keys
 SCALES = (1.0, 8.0, 30.0, 200.0)  # with the last, logits differ by thousands
@@ -46,7 +47,8 @@ PAIRS = [(e["direct"], e["streaming"]) for e in entries() if "streaming" in e]
 def problem(name: str, case: str, seed: int, scale: float) -> tuple[Mapping[str, int], Mapping[str, Any]]:
     """Sizes and random inputs of a cascade."""
     sizes = sized(load(name), **SIZES[case])
-    return sizes, {n: a * scale for n, a in random_inputs(load(name), sizes, seed).items()}
+    inputs = {n: a * scale for n, a in random_inputs(load(name), sizes, seed).items()}
+    return sizes, {**inputs, **zoo_softmax.GIVEN.get(name, {})}
 
 
 @cache
@@ -103,6 +105,57 @@ def test_the_streaming_form_equals_the_direct_one(direct: str, streaming: str, c
     assert_equal(other, {n: np.ma.filled(np.ma.asarray(a, dtype=float), np.nan) for n, a in one.items()}, 1e-11)
 
 
+# --- what cannot be random ----------------------------------------------------------------------------
+
+
+def changed(name: str, case: str, **values: float) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Outputs of a cascade and of its reference with some inputs changed."""
+    sizes, inputs = problem(name, case, 6, 1.0)
+    filled = {n: np.full(np.shape(inputs[n]), value) for n, value in values.items()}
+    inputs = {**inputs, **filled}
+    return run(load(name), sizes, inputs), zoo.REFERENCES[name](inputs, check_sizes(load(name), sizes))
+
+
+@pytest.mark.parametrize("name", ["attention-sink-logit", "attention-sink-logit-streaming"])
+@pytest.mark.parametrize("sink", [-np.inf, -1e4, 1e4])
+def test_a_sink_may_weigh_nothing_or_everything(name: str, sink: float) -> None:
+    one, other = changed(name, "tall", SK=sink)
+    assert_equal(one, other)
+    sizes, inputs = problem(name, "tall", 6, 1.0)
+    if sink > 0:
+        assert (one["AV"] == 0).all()
+    else:
+        head = {n: inputs[n][..., 0] for n in "QKV"}
+        plain = run(load("attention-3pass-causal"), {n: sizes[n] for n in "EFMP"}, head)
+        np.testing.assert_allclose(one["AV"][..., 0], plain["AV"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["var", "var-streaming"])
+@pytest.mark.parametrize("values", [{"PHI": 1.0}, {"PHI": -1.0}, {"PHI": 1.0, "RH": -1.0}, {"RH": 0.0}, {"PF": 1.0}])
+def test_all_visual_tokens_may_be_sinks_or_none(name: str, values: Mapping[str, float]) -> None:
+    assert_equal(*changed(name, "tall", **values))
+
+
+@pytest.mark.parametrize("name", ["aem", "aem-streaming"])
+@pytest.mark.parametrize("weight", [0.0, 1e-3, 1e4])
+def test_the_entropy_is_finite_at_its_bounds(name: str, weight: float) -> None:
+    found_, expected_ = changed(name, "tall", WS=weight)
+    assert_equal(found_, expected_)
+    assert -np.log(24) - 1e-12 <= found_["NE"] <= 0
+    if weight == 0:
+        assert found_["NE"] == pytest.approx(-np.log(24), rel=1e-14)
+
+
+def test_a_first_chunk_may_be_masked_completely() -> None:
+    """The first four instances have the largest scores, and make up the first chunk."""
+    name = "acmil-stkim-streaming"
+    sizes, inputs = problem(name, "tall", 6, 1.0)
+    assert sizes["J"] == sizes["N0"] == 4
+    positive = {n: abs(a) for n, a in inputs.items()}
+    positive["X"] = np.outer(np.ones(len(inputs["X"])), np.linspace(1.0, 0.1, sizes["N"]))
+    assert_equal(run(load(name), sizes, positive), zoo.REFERENCES[name](positive, check_sizes(load(name), sizes)))
+
+
 # --- planted faults -----------------------------------------------------------------------------------
 
 OTHER = {"add": "sub", "sub": "add", "mul": "add", "div": "mul", "exp": "sigmoid", "max": "min", "min": "max"}
@@ -113,6 +166,7 @@ EQUIVALENT: Mapping[str, Mapping[str, str]] = {
     **{name: {"KB 1: div -> mul": RANKED} for name in ("moba", "moba-streaming", "vmoba", "vmoba-streaming")},
     "gaam": {"NC 1: mul -> add": CANCELS},
     "gaam-streaming": {"LC 1: mul -> add": CANCELS, "LC 2: mul -> add": CANCELS, "LG 1: add -> sub": CANCELS},
+    **{name: {"GR 1: div -> mul": CANCELS} for name in ("moh", "moh-streaming")},
     "miras-memora": {"E0 2: sub -> add": SHIFTED, "SN 2: sub -> add": SHIFTED},
 }
 STRICT = {"<=": "<", "<": "<=", ">=": ">", ">": ">="}

@@ -182,8 +182,72 @@ def _acmil(x: Arrays, sizes: Sizes) -> Arrays:
     return {"Z": weights @ items.T, "ZB": items @ weights.mean(axis=0)}
 
 
+def _acmil_stkim(x: Arrays, sizes: Sizes) -> Arrays:
+    """Of the J instances of largest score, those with the I largest random numbers are left out."""
+    items, hidden = _gated(x)
+    weights = np.zeros((x["WS"].shape[0], items.shape[1]), dtype=np.longdouble)
+    for branch, (row, chance) in enumerate(zip(_wide(x, "WS")[0], x["R"], strict=True)):
+        scores = row @ hidden
+        top = np.argsort(-scores, kind="stable")[: sizes["J"]]
+        places = np.argsort(-chance[: top.size], kind="stable")[: sizes["I"]]
+        kept = np.setdiff1d(np.arange(scores.size), top[places])
+        weights[branch, kept] = _softmax(scores[kept])
+    return {"Z": weights @ items.T, "ZB": items @ weights.mean(axis=0)}
+
+
+def _redistributed(weights: Array, sinks: list[int], others: list[int], share: Any, ratio: Any) -> Array:
+    """The weights of a query and head after `share` of those on visual sinks went to the other visual tokens."""
+    taken, given = weights[sinks].sum(), weights[others].sum()
+    if given / (taken + given) < ratio:
+        return weights
+    changed = weights.copy()
+    changed[sinks] = (1 - share) * weights[sinks]
+    if given:
+        changed[others] += share * taken * weights[others] / given
+    return changed
+
+
+def _var(x: Arrays, sizes: Sizes) -> Arrays:
+    """Text query p stands behind N visual tokens, of which those with PHI >= TA are sinks."""
+    q, k, v = _wide(x, "Q", "K", "V")
+    visual = range(min(sizes["N"], k.shape[1]))
+    sinks = [m for m in visual if x["PHI"][m] >= x["TA"]]
+    others = [m for m in visual if m not in sinks]
+    out = []
+    for h in range(q.shape[-1]):
+        weights = _weights(q[..., h], k[..., h], lambda m, p: m - sizes["N"] <= p)
+        changed = [_redistributed(column, sinks, others, x["PF"], x["RH"]) for column in weights.T]
+        out.append(v[..., h] @ np.stack(changed, axis=1))
+    return {"AV": np.stack(out, axis=-1)}
+
+
+def _head_gates(x: Arrays, sizes: Sizes, token: Array) -> Array:
+    """The weight of every head for a token: S shared heads, and the chosen J of the others, in two balanced kinds."""
+    wr, ws, wa, wb = _wide(x, "WR", "WS", "WA", "WB")
+    heads, shared = wr.shape[1], min(sizes["S"], wr.shape[1])
+    balance = 2 * _softmax([wa @ token, wb @ token])
+    gates = np.zeros(heads, dtype=np.longdouble)
+    gates[:shared] = balance[0] * sizes["S"] * _softmax(ws[:, h] @ token for h in range(shared))
+    if shared < heads:
+        routed = _softmax(wr[:, h] @ token for h in range(shared, heads))
+        chosen = np.argsort(-routed, kind="stable")[: sizes["J"]]
+        gates[shared + chosen] = balance[1] * sizes["J"] * routed[chosen] / routed[chosen].sum()
+    return gates
+
+
+def _moh(x: Arrays, sizes: Sizes) -> Arrays:
+    q, k, v, tokens, wo = _wide(x, "Q", "K", "V", "X", "WO")
+    out = _heads(q, k, v, lambda h: _everything)
+    columns = []
+    for p in range(q.shape[1]):
+        gates = _head_gates(x, sizes, tokens[:, p])
+        columns.append(sum(gate * wo[..., h] @ out[:, p, h] for h, gate in enumerate(gates)))
+    return {"Y": np.stack(columns, axis=1)}
+
+
 _BOTH: Mapping[str, Reference] = {
     "acmil": _acmil,
+    "acmil-stkim": _acmil_stkim,
     "aem": _aem,
     "aki": _aki,
     "attention-sink-logit": _sink_logit,
@@ -193,10 +257,12 @@ _BOTH: Mapping[str, Reference] = {
     "mla": _mla,
     "mla-absorbed": _mla,
     "moa": _moa,
+    "moh": _moh,
     "mqa": _mqa,
     "rcmha": _rcmha,
     "saisa": _saisa,
     "sqa": _sqa,
+    "var": _var,
     "waad": _waad,
 }
 REFERENCES: Mapping[str, Reference] = {
@@ -204,3 +270,6 @@ REFERENCES: Mapping[str, Reference] = {
     **{f"{name}-streaming": reference for name, reference in _BOTH.items()},
     "attention-flash-1": _plain,
 }
+
+# Inputs that are thresholds: with these, some tokens, heads and queries are on either side.
+GIVEN: Mapping[str, Mapping[str, float]] = {name: {"TA": 0.0, "RH": 0.5} for name in ("var", "var-streaming")}
