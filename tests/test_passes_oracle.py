@@ -37,20 +37,16 @@ class Case:
         """The fibers all of whose coordinates are touched: to others the number of passes says nothing."""
         return tuple(f for f in self.fibers if f.covered)
 
-    def most_loads(self, room: int) -> int | None:
-        """The fewest loads of the fiber that takes most; None where the room is too small for some point."""
-        found = [f.least_loads(room) for f in self.covered()]
-        return None if None in found or not found else max(s.loads for s in found if s is not None)
-
     def below_the_bound(self, room: int) -> bool:
-        """Does a schedule load less than theorem 1 allows: P*n - (P-1)*room?"""
-        loads, length = self.most_loads(room), self.fibers[0].length
-        return loads is not None and loads < self.passes * length - (self.passes - 1) * room
+        """Has every fiber a schedule with fewer loads than theorem 1 allows: P*n - (P-1)*room?"""
+        bound = self.passes * self.fibers[0].length - (self.passes - 1) * room
+        found = (f.least_loads(room) for f in self.covered())
+        return bool(self.covered()) and all(s is not None and s.loads < bound for s in found)
 
     def above_the_claim(self, room: int) -> bool:
-        """Does every schedule with this room load more than P*n?"""
-        loads = self.most_loads(room)
-        return loads is None or loads > self.passes * self.fibers[0].length
+        """Has some fiber no schedule with this room and at most P*n loads?"""
+        found = (f.least_loads(room) for f in self.covered())
+        return any(s is None or s.loads > self.passes * self.fibers[0].length for s in found)
 
 
 def cases(text: str, sizes: Mapping[str, int], *, direct: bool = False) -> Iterator[Case]:
@@ -126,12 +122,12 @@ def patient_loads(search: Search, room: int) -> int:
 
 
 def test_running_everything_at_once_needs_no_more_loads_than_waiting() -> None:
-    made = [program(seed, family) for seed in range(60) for family in FAMILIES]
+    made = [program(seed, family) for seed in range(25) for family in FAMILIES]
     small = [f for m in made for c in cases(m.text, m.sizes) for f in c.covered() if len(f.groups) <= 10]
-    found = [(f.least_loads(room), f, room) for f in small[:120] for room in (1, 2)]
+    found = [(f.least_loads(room), f, room) for f in small[:60] for room in (1, 2)]
     told = [(s.loads, patient_loads(f, room), f.length) for s, f, room in found if s is not None]
     assert all(greedy == patient for greedy, patient, _ in told)
-    assert sum(greedy > length for greedy, _, length in told) > 20
+    assert sum(greedy > length for greedy, _, length in told) > 10
 
 
 def test_schedules_can_be_carried_out_and_no_load_of_theirs_can_be_left_out() -> None:
