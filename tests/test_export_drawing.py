@@ -20,7 +20,7 @@ from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
 from fusemap.einsum_cascade.types import ShapeName, TensorName
 from fusemap.validation.graph_canvas import Direction, edge_label
 from fusemap.validation.graph_dot import COLOURS, to_dot
-from fusemap.validation.graph_draw import FORMATS, draw_graph, render
+from fusemap.validation.graph_draw import FORMATS, MOST_NODES, draw_graph, render
 from fusemap.validation.graph_passes import choose_row, graph_with_passes
 
 Run = Callable[..., Outcome]
@@ -89,6 +89,23 @@ def test_files_are_the_same_every_time(suffix: str) -> None:
 def test_a_notebook_shows_the_drawing() -> None:
     shown = graph("attention-3pass")._repr_svg_()
     assert shown.encode() == render(graph("attention-3pass"), "svg")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("".join(f"A{i}[k] = A[k]\n" for i in range(MOST_NODES)), "401 tensors are too many"),
+        ("".join(f"{'B' * 60}{i + 1}[k] = {'B' * 60 + str(i) if i else 'A'}[k]\n" for i in range(80)), "by 0 inches"),
+    ],
+)
+def test_what_is_too_large_to_look_at_is_refused(text: str, message: str, fusemap: Run, tmp_path: Path) -> None:
+    source, target = tmp_path / "large.cascade", tmp_path / "large.png"
+    source.write_text(f"input A[k]\n{text}")
+    outcome = fusemap("export", "graph", str(source), "--out", str(target))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err and ".dot" in outcome.err
+    assert not target.exists()
+    assert fusemap("export", "graph", str(source), "--out", str(tmp_path / "large.dot")).code == 0
 
 
 # --- the passes of a row --------------------------------------------------------------------------

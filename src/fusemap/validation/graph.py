@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module  # the drawing, which only a notebook asks for, builds on these types
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.printer import format_rank_expr
@@ -14,6 +14,8 @@ from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Tensor
 
 if TYPE_CHECKING:
     from networkx import DiGraph
+
+Steps: TypeAlias = Mapping[int, tuple[VarName, int]]  # by position the iterative variable and what is added to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +136,11 @@ def cascade_graph(
         Node(name=e.name, kind="einsum", indices=_indices(e.output), number=numbers.get(e.name))
         for e in cascade.einsums
     ]
+    steps = {e.name: _steps(cascade, e.output) for e in cascade.einsums}
     return CascadeGraph(
         cascade=cascade.name,
         nodes=(*inputs, *einsums),
-        edges=tuple(edge for e in cascade.einsums for edge in _reads(cascade, e)),
+        edges=tuple(edge for e in cascade.einsums for edge in _reads(cascade, e, steps)),
         barriers=tuple(Barrier(before=before, visited_by=tuple(by)) for before, by in barriers),
         title=title or cascade.name,
         tensor=tensor,
@@ -150,11 +153,10 @@ def _indices(access: Access) -> tuple[str, ...]:
     return tuple(format_rank_expr(i.expr) for i in access.indices)
 
 
-def _reads(cascade: Cascade, einsum: Einsum) -> list[Edge]:
+def _reads(cascade: Cascade, einsum: Einsum, steps: Mapping[TensorName, Steps]) -> list[Edge]:
     """An edge for each tensor that the Einsum or its initialization reads, in the order of the reads."""
     own = accesses(einsum)
     inits = [a for e in cascade.inits if e.name == einsum.name for a in accesses(e)]
-    steps = {e.name: _steps(cascade, e.output) for e in cascade.einsums}
     found: dict[str, list[Access]] = {}
     for access in (*own, *inits):
         found.setdefault(access.tensor, []).append(access)
@@ -169,7 +171,7 @@ def _reads(cascade: Cascade, einsum: Einsum) -> list[Edge]:
     ]
 
 
-def _steps(cascade: Cascade, access: Access) -> dict[int, tuple[VarName, int]]:
+def _steps(cascade: Cascade, access: Access) -> Steps:
     """The iterative variables of an access by position, with what is added to them: `m1+1` is (m1, 1)."""
     iterative = iterative_ranks(cascade)
     found = {}
@@ -182,7 +184,7 @@ def _steps(cascade: Cascade, access: Access) -> dict[int, tuple[VarName, int]]:
     return found
 
 
-def _is_earlier(cascade: Cascade, read: Access, written: Mapping[int, tuple[VarName, int]]) -> bool:
+def _is_earlier(cascade: Cascade, read: Access, written: Steps) -> bool:
     """Is the element that is read one of an earlier step than the one that is written in this step?"""
     steps = _steps(cascade, read)
     return any(

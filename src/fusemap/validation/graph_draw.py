@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
 from matplotlib.path import Path
 
+from fusemap.diagnostics import input_error
 from fusemap.validation.graph import CascadeGraph, Edge, Node
 from fusemap.validation.graph_canvas import (
     FONTS,
@@ -46,11 +47,26 @@ FORMATS = ("svg", "png", "pdf")
 MOVE, STRAIGHT, CURVE = (int(code) for code in (Path.MOVETO, Path.LINETO, Path.CURVE4))
 _RC: Any = {"pdf.fonttype": 42, "svg.hashsalt": "fusemap"}  # text stays text in PDF; SVG is the same every time
 LOOP_IN = 0.14  # what a loop above a box at the border takes
+MOST_NODES, LONGEST_IN, LARGEST_IN2 = (
+    400,
+    300.0,
+    2000.0,
+)  # of a drawing that anybody looks at, and that is made in seconds
+
+_DOT = "write the text of the graph for another program, in a file that ends in .dot"
 
 
 def draw_graph(graph: CascadeGraph, direction: Direction = "right") -> Figure:
-    """The figure, as large as it needs to be; data flow to the right, or down for a narrow column."""
+    """The figure, as large as it needs to be; data flow to the right, or down for a narrow column.
+
+    Raises InputError for a graph that would fill more than a wall.
+    """
+    if len(graph.nodes) > MOST_NODES:
+        raise input_error(f"{len(graph.nodes)} tensors are too many to draw, at most {MOST_NODES}", hint=_DOT)
     drawn = canvas(graph, direction)
+    width, height = drawn.extent
+    if max(width, height) > LONGEST_IN or width * height > LARGEST_IN2:
+        raise input_error(f"the drawing would be {width:.0f} by {height:.0f} inches", hint=_DOT)
     bands = pass_bands(drawn) or {}
     head = LINE_IN + (LINE_IN if bands and direction == "right" else 0)
     side = BAND_IN if bands and direction == "down" else 0.0

@@ -63,7 +63,8 @@ def _dashes(axes: Axes, ends: Sequence[tuple[float, float]]) -> None:
 def legend_rows(graph: CascadeGraph, headed: bool, width: float) -> list[list[Entry]]:
     """What the drawing uses and does not say itself, in rows of at most `width`."""
     passes = [] if headed else [Entry(text=f"pass {n}", colour=colour_of(n)) for n in graph.numbers]
-    entries = [*passes, Entry(text="input", colour=INPUT)]
+    inputs = [Entry(text="input", colour=INPUT)] if any(n.kind == "input" for n in graph.nodes) else []
+    entries = [*passes, *inputs]
     if graph.numbers and any(n.kind == "einsum" and n.number is None for n in graph.nodes):
         entries.append(Entry(text="in no pass", colour=NO_PASS))
     if any(e.carried for e in graph.edges):
