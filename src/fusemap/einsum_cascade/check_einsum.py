@@ -137,6 +137,10 @@ def _reduce_list(context: Context, einsum: Einsum, reduce: Reduce, need: tuple[V
     kept = [v for v in found if v in output_variables(einsum.output)]
     if kept:
         hint = f"{kept[0]} is on the left"
+    elif reduce.places is not None and len(need) == 1:
+        hint = f"write {reduce.operator}[{need[0]}; {reduce.places}]"
+    elif reduce.places is not None:
+        hint = f"{reduce.operator} ranks along one variable: reduce the others by an Einsum of their own"
     else:
         hint = f"write {reduce.operator}[{','.join(need)}]" if need else "leave the reduction out"
     return context.error(reduce.span, message, hint)

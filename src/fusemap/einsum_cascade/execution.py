@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.counts import operation_counts
+from fusemap.einsum_cascade.index_tensors import index_limits
 from fusemap.einsum_cascade.interpreter import Tensor, execute
 from fusemap.einsum_cascade.interpreter_defaults import fill_sizes
 from fusemap.einsum_cascade.interpreter_sizes import Extents, extents_of
@@ -92,7 +93,7 @@ def run_cascade(
     dtype: DTypeLike = np.float64,
     operators: Operators = BUILTIN,
 ) -> Execution:
-    """Execute a cascade on `inputs`, or without any on standard normal ones.
+    """Execute a cascade on `inputs`, or without any on standard normal ones (uniform coordinates where they index).
 
     Sizes that are not given follow from the inputs' shapes; those still open are chosen small. Errors as
     `fusemap.einsum_cascade.interpreter.run`, and InputError when memory does not suffice.
@@ -121,9 +122,15 @@ def run_cascade(
 
 
 def random_inputs(cascade: Cascade, extents: Extents, seed: int) -> dict[str, NDArray[Any]]:
-    """Standard normal inputs, drawn in the order in which the cascade declares them."""
+    """Standard normal inputs, drawn in the order in which the cascade declares them; coordinates where they index."""
     generator = np.random.default_rng(seed)
-    return {name: generator.standard_normal(extents.tensors[name]) for name in input_names(cascade)}
+    limits = index_limits(cascade, extents.tensors)
+    inputs: dict[str, NDArray[Any]] = {}
+    for name in input_names(cascade):
+        shape = extents.tensors[name]
+        limit = limits.get(name)
+        inputs[name] = generator.standard_normal(shape) if limit is None else generator.integers(0, limit, shape)
+    return inputs
 
 
 def _sizes_of(cascade: Cascade, inputs: Mapping[str, ArrayLike]) -> dict[str, int]:

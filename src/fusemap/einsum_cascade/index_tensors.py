@@ -6,12 +6,13 @@ computes only the operators below are known to make or keep integers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from fusemap.einsum_cascade.scope import accesses, lookups
 from fusemap.einsum_cascade.types import Access, Apply, Cascade, Einsum, Expr, Lookup, Number, TensorName
 
 KEEP = frozenset({"add", "sub", "mul", "max", "min"})
+PASS_ON = frozenset({"max", "min", "where", "only", "floor"})
 MAKE = frozenset({"gt", "ge", "eq", "sign", "floor"})
 
 
@@ -21,6 +22,39 @@ def all_lookups(cascade: Cascade) -> Iterator[tuple[Einsum, Access, Lookup]]:
         for access in accesses(einsum):
             for lookup in lookups(access):
                 yield einsum, access, lookup
+
+
+def index_limits(cascade: Cascade, extents: Mapping[TensorName, Sequence[int]]) -> dict[TensorName, int]:
+    """By tensor whose elements are coordinates: the number of coordinates that the ranks read at them have, the least.
+
+    Elements are followed through views, `floor`, `where`, `only`, `max` and `min`, which pass them on.
+    """
+    pending = [
+        (index.expr.access.tensor, extents[access.tensor][rank])
+        for einsum in (*cascade.inits, *cascade.einsums)
+        for access in accesses(einsum)
+        for rank, index in enumerate(access.indices)
+        if isinstance(index.expr, Lookup)
+    ]
+    limits: dict[TensorName, int] = {}
+    while pending:
+        tensor, limit = pending.pop()
+        if limit < limits.get(tensor, limit + 1):
+            limits[tensor] = limit
+            writers = (e for e in (*cascade.inits, *cascade.einsums) if e.name == tensor)
+            pending += [(source, limit) for writer in writers for source in _passed_on(writer)]
+    return limits
+
+
+def _passed_on(einsum: Einsum) -> Iterator[TensorName]:
+    """Tensors of which an Einsum's elements are elements."""
+    pending = [einsum.expr] if einsum.reduce is None or einsum.reduce.operator in PASS_ON else []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Access):
+            yield node.tensor
+        elif isinstance(node, Apply) and node.operator in PASS_ON:
+            pending += _operands(node) or node.args
 
 
 def not_integers(cascade: Cascade) -> frozenset[TensorName]:

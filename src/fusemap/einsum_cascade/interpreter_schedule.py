@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fusemap.einsum_cascade.scope import accesses, output_variables, rank_variables
-from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, RankExpr, VarName
+from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Lookup, RankExpr, VarName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +103,17 @@ def carries(var: VarName, write: Access, read: Access) -> bool:
 def distance(var: VarName, write: Access, read: Access) -> int | None:
     """How many steps of `var` before the read the element was written; None where the write has no `var + c`.
 
-    a - b where the write is at `var + a` and the read at `var + b`; 1 for any other read.
+    a - b where the write is at `var + a` and the read at `var + b`; 0 for a lookup, which may be of the same
+    step; 1 for any other read.
     """
     at = next((i for i, index in enumerate(write.indices) if var in rank_variables(index.expr)), None)
     written = None if at is None else _offset(var, write.indices[at].expr)
     if at is None or written is None:
         return None
     got = _offset(var, read.indices[at].expr)
-    return 1 if got is None else written - got
+    if got is None:
+        return 0 if isinstance(read.indices[at].expr, Lookup) else 1
+    return written - got
 
 
 def _offset(var: VarName, expr: RankExpr) -> int | None:

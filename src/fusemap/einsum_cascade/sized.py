@@ -14,7 +14,7 @@ from fusemap.einsum_cascade.order import circles
 from fusemap.einsum_cascade.printer import format_rank_expr
 from fusemap.einsum_cascade.resolve import Sizes, extent, resolve_sizes
 from fusemap.einsum_cascade.scope import accesses, output_variables, shape_of
-from fusemap.einsum_cascade.space import ANYWHERE, Box, Space, meet, merged, outside, space_of
+from fusemap.einsum_cascade.space import ANYWHERE, Box, Space, meet, merged, outside, outsides, space_of
 from fusemap.einsum_cascade.types import Access, Cascade, Lookup, Stop, TensorName
 
 _SHOWN = 8
@@ -174,7 +174,9 @@ def _beyond(context: Context, space: Space, access: Access, hull: Box) -> Iterat
     for rank, (index, (low, high)) in enumerate(zip(access.indices, hull, strict=True)):
         if isinstance(index.expr, Lookup):
             least, most = space.interval(index.expr)
-            if ANYWHERE[0] < least < low or high < most < ANYWHERE[1]:
+            below, above = (form.shifted(-1) for form in outsides(space.form(index.expr), (low, high)))
+            beyond = [side for side, end in ((below, least), (above, most)) if end not in ANYWHERE]
+            if any(space.find([index.expr], [side]) is not None for side in beyond):
                 text = format_rank_expr(index.expr)
                 message = f"index {text} ranges over {_ends(least, most)}, beyond rank {rank + 1} of {access.tensor}"
                 yield context.error(index.expr.span, message, f"that rank has the coordinates {low}..{high}")

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
-from fusemap.einsum_cascade.feasible import Linear, Point, find_point, linear
+from fusemap.einsum_cascade.feasible import Linear, Point, combine, find_point, linear
 from fusemap.einsum_cascade.index_ranges import Range, index_range
 from fusemap.einsum_cascade.linear import ordered, value
 from fusemap.einsum_cascade.printer import format_rank_expr
 from fusemap.einsum_cascade.resolve import Sizes, extent
-from fusemap.einsum_cascade.scope import accesses, conditions_of, lookups, variables_of
+from fusemap.einsum_cascade.scope import accesses, conditions_of, lookups, plain_variable, variables_of
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, FloorDiv, Lookup, Modulo, RankExpr
 
 Interval = tuple[int, int]
@@ -78,6 +78,7 @@ def space_of(cascade: Cascade, sizes: Sizes, einsum: Einsum, *, prefix: str = ""
             constraints.append((_form(high, sizes, prefix) - _form(low, sizes, prefix)).shifted(-gap))
     found = {_name(k, prefix): _integers(index_range(cascade, sizes, k.access.tensor)) for k in _lookups(einsum)}
     constraints += [c for name, interval in found.items() for c in within(linear({name: 1}), interval)]
+    constraints += [c for lookup in _lookups(einsum) for c in _selected(cascade, sizes, lookup, prefix)]
     return Space(
         einsum=einsum, sizes=sizes, lasts=lasts, constraints=tuple(constraints), prefix=prefix, looked_up=found
     )
@@ -86,6 +87,25 @@ def space_of(cascade: Cascade, sizes: Sizes, einsum: Einsum, *, prefix: str = ""
 def _lookups(einsum: Einsum) -> Iterator[Lookup]:
     for access in accesses(einsum):
         yield from lookups(access)
+
+
+def _selected(cascade: Cascade, sizes: Sizes, lookup: Lookup, prefix: str) -> Iterator[Linear]:
+    """What the filter of a topk says about the coordinates that it selects: m<=p of `I[j,p] = topk[m: m<=p; j] ...`."""
+    writers = [e for e in (*cascade.inits, *cascade.einsums) if e.name == lookup.access.tensor]
+    ranked = writers[0].reduce if len(writers) == 1 else None
+    if ranked is None or ranked.places is None:
+        return
+    known = {str(ranked.variables[0].var): linear({_name(lookup, prefix): 1})}
+    for own, index in zip(writers[0].output.indices, lookup.access.indices, strict=True):
+        var = plain_variable(own.expr)
+        if var is not None:
+            known[var] = _form(index.expr, sizes, prefix)
+    for chain in conditions_of(writers[0]):
+        for high, low, gap in ordered(chain):
+            bound = (_form(high, sizes, "") - _form(low, sizes, "")).shifted(-gap)
+            if all(v in known for v, _ in bound.coefficients):
+                terms = (combine(known[v], c, linear({}), 0) for v, c in bound.coefficients)
+                yield sum(terms, linear({}, bound.constant))
 
 
 def _name(lookup: Lookup, prefix: str) -> str:
@@ -130,6 +150,12 @@ def within(form: Linear, interval: Interval) -> tuple[Linear, Linear]:
     """The two inequalities of low <= form <= high."""
     low, high = interval
     return form.shifted(-low), linear({v: -c for v, c in form.coefficients}, high - form.constant)
+
+
+def outsides(form: Linear, interval: Interval) -> tuple[Linear, Linear]:
+    """How far the form is below and above the interval."""
+    low, high = interval
+    return linear({v: -c for v, c in form.coefficients}, low - form.constant), form.shifted(-high)
 
 
 def covers(outer: Box, inner: Box) -> bool:
@@ -185,11 +211,9 @@ def outside(space: Space, access: Access, boxes: Sequence[Box]) -> Point | None:
         point = space.find(exprs, chosen)
         if point is None or not rest:
             return point
-        for form, (low, high) in zip(forms, rest[0], strict=True):
-            above = form.shifted(-high - 1)
-            below = linear({v: -c for v, c in form.coefficients}, low - 1 - form.constant)
-            for side in (below, above):
-                found = beyond((*chosen, side), rest[1:])
+        for form, interval in zip(forms, rest[0], strict=True):
+            for side in outsides(form, interval):
+                found = beyond((*chosen, side.shifted(-1)), rest[1:])
                 if found is not None:
                     return found
         return None
