@@ -21,8 +21,8 @@ from fusemap.einsum_cascade.interpreter import run
 from fusemap.einsum_cascade.sized import check_sizes
 from fusemap.einsum_cascade.types import Apply, Cascade, Chain, Einsum, Expr, OperatorName
 
-_TALL = "J=4 J0=2 E=5 F=3 P=12 M=24 M0=4 H=12 HK=4 G=3 B=3 C=6 R=2 N=24 N0=4"
-_WIDE = "J=1 E=3 F=4 P=18 M=6 M0=2 H=6 HK=3 G=2 B=1 L=3 N=6 N0=6"
+_TALL = "J=4 J0=2 E=5 F=3 P=12 M=24 M0=4 H=12 HK=4 G=3 K=3 C=6 R=2 N=24 N0=4"
+_WIDE = "J=1 E=3 F=4 P=18 M=6 M0=2 H=6 HK=3 G=2 K=1 L=3 N=6 N0=6"
 SIZES: Mapping[str, Mapping[str, int]] = {
     case: {name: int(size) for name, size in (part.split("=") for part in text.split())}
     for case, text in {"even": "J=8", "tall": _TALL, "wide": _WIDE}.items()

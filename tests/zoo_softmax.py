@@ -78,8 +78,7 @@ def _sqa(x: Arrays, sizes: Sizes) -> Arrays:
 def _isotropic3d(x: Arrays, sizes: Sizes) -> Arrays:
     """The views of an object are one sequence."""
     q, k, v = (np.concatenate([view for view in a.swapaxes(0, 1)], axis=1) for a in _wide(x, "Q", "K", "V"))
-    out = _attend(q, k, v, _everything)
-    return {"AV": out.reshape(out.shape[0], *x["Q"].shape[1:])}
+    return {"AV": _attend(q, k, v, _everything)}
 
 
 def _mla(x: Arrays, sizes: Sizes) -> Arrays:
@@ -94,8 +93,8 @@ def _mla(x: Arrays, sizes: Sizes) -> Arrays:
 
 
 def _attention_sinks(x: Arrays, sizes: Sizes) -> Arrays:
-    """Of the keys up to p: the first S and the latest W."""
-    return {"AV": _attend(*_wide(x, "Q", "K", "V"), lambda m, p: m <= p and (m < sizes["S"] or p - m < sizes["W"]))}
+    """Of the keys up to p: the first NS and the latest W."""
+    return {"AV": _attend(*_wide(x, "Q", "K", "V"), lambda m, p: m <= p and (m < sizes["NS"] or p - m < sizes["W"]))}
 
 
 def _sink_logit(x: Arrays, sizes: Sizes) -> Arrays:
@@ -111,24 +110,24 @@ def _sink_logit(x: Arrays, sizes: Sizes) -> Arrays:
 
 
 def _aki(x: Arrays, sizes: Sizes) -> Arrays:
-    """Causal, and image tokens (the first I) see all text."""
-    image = sizes["I"]
+    """Causal, and image tokens (the first NI) see all text."""
+    image = sizes["NI"]
     return {"AV": _attend(*_wide(x, "Q", "K", "V"), lambda m, p: m <= p or (p < image <= m))}
 
 
 def _saisa(x: Arrays, sizes: Sizes) -> Arrays:
-    """Text query p stands behind N visual tokens and p texts."""
-    visual = sizes["N"]
+    """Text query p stands behind NV visual tokens and p texts."""
+    visual = sizes["NV"]
     return {"AV": _attend(*_wide(x, "Q", "K", "V"), lambda m, p: m < visual or m - visual <= p)}
 
 
 def _moa(x: Arrays, sizes: Sizes) -> Arrays:
-    """Head h of H sees the first S keys and the latest (h+1)/H of all."""
+    """Head h of H sees the first NS keys and the latest (h+1)/H of all."""
     q, k, v = _wide(x, "Q", "K", "V")
     queries, heads = q.shape[1:]
 
     def seen(h: int) -> Seen:
-        return lambda m, p: m <= p and (m < sizes["S"] or (p - m) * heads < (h + 1) * queries)
+        return lambda m, p: m <= p and (m < sizes["NS"] or (p - m) * heads < (h + 1) * queries)
 
     return {"AV": _heads(q, k, v, seen)}
 
@@ -183,13 +182,13 @@ def _acmil(x: Arrays, sizes: Sizes) -> Arrays:
 
 
 def _acmil_stkim(x: Arrays, sizes: Sizes) -> Arrays:
-    """Of the J instances of largest score, those with the I largest random numbers are left out."""
+    """Of the J instances of largest score, those with the U largest random numbers are left out."""
     items, hidden = _gated(x)
     weights = np.zeros((x["WS"].shape[0], items.shape[1]), dtype=np.longdouble)
     for branch, (row, chance) in enumerate(zip(_wide(x, "WS")[0], x["R"], strict=True)):
         scores = row @ hidden
         top = np.argsort(-scores, kind="stable")[: sizes["J"]]
-        places = np.argsort(-chance[: top.size], kind="stable")[: sizes["I"]]
+        places = np.argsort(-chance[: top.size], kind="stable")[: sizes["U"]]
         kept = np.setdiff1d(np.arange(scores.size), top[places])
         weights[branch, kept] = _softmax(scores[kept])
     return {"Z": weights @ items.T, "ZB": items @ weights.mean(axis=0)}
@@ -208,26 +207,26 @@ def _redistributed(weights: Array, sinks: list[int], others: list[int], share: A
 
 
 def _var(x: Arrays, sizes: Sizes) -> Arrays:
-    """Text query p stands behind N visual tokens, of which those with PHI >= TA are sinks."""
+    """Text query p stands behind NV visual tokens, of which those with PHI >= TA are sinks."""
     q, k, v = _wide(x, "Q", "K", "V")
-    visual = range(min(sizes["N"], k.shape[1]))
+    visual = range(min(sizes["NV"], k.shape[1]))
     sinks = [m for m in visual if x["PHI"][m] >= x["TA"]]
     others = [m for m in visual if m not in sinks]
     out = []
     for h in range(q.shape[-1]):
-        weights = _weights(q[..., h], k[..., h], lambda m, p: m - sizes["N"] <= p)
+        weights = _weights(q[..., h], k[..., h], lambda m, p: m - sizes["NV"] <= p)
         changed = [_redistributed(column, sinks, others, x["PF"], x["RH"]) for column in weights.T]
         out.append(v[..., h] @ np.stack(changed, axis=1))
     return {"AV": np.stack(out, axis=-1)}
 
 
 def _head_gates(x: Arrays, sizes: Sizes, token: Array) -> Array:
-    """The weight of every head for a token: S shared heads, and the chosen J of the others, in two balanced kinds."""
+    """The weight of every head for a token: HS shared heads, and the chosen J of the others, in two balanced kinds."""
     wr, ws, wa, wb = _wide(x, "WR", "WS", "WA", "WB")
-    heads, shared = wr.shape[1], min(sizes["S"], wr.shape[1])
+    heads, shared = wr.shape[1], min(sizes["HS"], wr.shape[1])
     balance = 2 * _softmax([wa @ token, wb @ token])
     gates = np.zeros(heads, dtype=np.longdouble)
-    gates[:shared] = balance[0] * sizes["S"] * _softmax(ws[:, h] @ token for h in range(shared))
+    gates[:shared] = balance[0] * sizes["HS"] * _softmax(ws[:, h] @ token for h in range(shared))
     if shared < heads:
         routed = _softmax(wr[:, h] @ token for h in range(shared, heads))
         chosen = np.argsort(-routed, kind="stable")[: sizes["J"]]
