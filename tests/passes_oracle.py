@@ -138,8 +138,9 @@ class Search:
                 done |= 1 << number
         return done
 
-    def least_loads(self, room: int, *, most_states: int = 100_000) -> Schedule | None:
-        """The schedule with the fewest loads; None where a point touches more coordinates than there is room for.
+    def least_loads(self, room: int, *, at_most: int | None = None, most_states: int = 100_000) -> Schedule | None:
+        """The schedule with the fewest loads; None where a point touches more coordinates than there is room for, or
+        where no schedule has `at_most` that many.
 
         States come in the order of loads so far plus the waiting coordinates that are not resident: each of these
         takes a load more, so that the first state in which all has run has the fewest.
@@ -151,8 +152,10 @@ class Search:
         fewest = {(0, 0): 0}
         heap = [(self._waiting(0, 0).bit_count(), 0, 0, (0, 0))]
         while heap:
-            _, negative, _, (done, resident) = heappop(heap)
+            bound, negative, _, (done, resident) = heappop(heap)
             loads = fewest[done, resident]
+            if at_most is not None and bound > at_most:
+                return None
             if done == goal:
                 return self._schedule(came, (done, resident), room)
             if -negative > loads:
@@ -161,8 +164,8 @@ class Search:
                 after = (self.run(done, kept), kept)
                 if loads + 1 < fewest.get(after, loads + 2):
                     fewest[after], came[after] = loads + 1, ((done, resident), load, evicted)
-                    bound = loads + 1 + self._waiting(*after).bit_count()
-                    heappush(heap, (bound, -loads - 1, len(came), after))
+                    still = self._waiting(*after).bit_count()
+                    heappush(heap, (loads + 1 + still, -loads - 1, len(came), after))
             if len(came) > most_states:
                 raise TooLarge
         raise AssertionError("some point never becomes ready")

@@ -40,13 +40,13 @@ class Case:
     def below_the_bound(self, room: int) -> bool:
         """Has every fiber a schedule with fewer loads than theorem 1 allows: P*n - (P-1)*room?"""
         bound = self.passes * self.fibers[0].length - (self.passes - 1) * room
-        found = (f.least_loads(room) for f in self.covered())
-        return bool(self.covered()) and all(s is not None and s.loads < bound for s in found)
+        found = (f.least_loads(room, at_most=bound - 1) for f in self.covered())
+        return bool(self.covered()) and all(s is not None for s in found)
 
     def above_the_claim(self, room: int) -> bool:
         """Has some fiber no schedule with this room and at most P*n loads?"""
-        found = (f.least_loads(room) for f in self.covered())
-        return any(s is None or s.loads > self.passes * self.fibers[0].length for s in found)
+        claimed = self.passes * self.fibers[0].length
+        return any(f.least_loads(room, at_most=claimed) is None for f in self.covered())
 
 
 def cases(text: str, sizes: Mapping[str, int], *, direct: bool = False) -> Iterator[Case]:
