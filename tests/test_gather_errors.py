@@ -151,6 +151,14 @@ def test_an_index_that_ranges_beyond_the_rank_is_refused_with_sizes() -> None:
     assert "index L[j,p] ranges over -1..6, beyond rank 2 of K" in sized_error(below, {**sizes, "B": 1})
 
 
+def test_what_else_is_read_where_an_index_is_absent_is_checked() -> None:
+    """At p = 0 the filter leaves no m, so that K is not read there; X is."""
+    lines = "I[j,p] = topk[m: m<p; j] S[m,p]\nX[p] = S[0,p+1] for p < P-1\nZ[e,j,p] = K[e,I[j,p]] + X[p-1]"
+    sizes = {"M": 8, "P": 2, "J": 2, "E": 2}
+    found = sized_error(f"{HEAD}\n{lines}\noutput Z", {**sizes, "B": 1})
+    assert "X[-1] is never written, but read at e = 0, j = 0, p = 0" in found
+
+
 def test_a_circle_through_data_is_refused() -> None:
     text = "input A[k], N[k]\nstop: k >= K\ninit: R[0] = 0\nR[k+1] = T[k] + A[k]\nT[k] = R[N[k]]\nZ = R[K]"
     assert "dependency cycle: R -> T -> R" in sized_error(text, {"K": 4})

@@ -59,7 +59,7 @@ LINES = [
     ("Z[k] = A[k//2]", 10, NOT_AFFINE, "Z[k] = A[k//K]"),
     ("Z[k] = A[k//k]", 10, NOT_AFFINE, "Z[k] = A[k//K]"),
     ("Z[k] = A[k%K+1]", 10, NOT_AFFINE, "Z[k] = A[k%K]"),
-    ("Z[k] = A[A[k]]", 10, NOT_AFFINE, "Z[k] = A[k]"),
+    ("Z[k] = A[A[k]+1]", 10, NOT_AFFINE, "Z[k] = A[A[k]]"),
     ("Z[k] = val(k*k)", 12, NOT_AFFINE, "Z[k] = val(k)"),
     ("Z[k] = size(k)", 13, "expected a shape, found k", "Z[k] = size(K)"),
     ("Z[k] = A[for]", 10, "expected a rank variable, a shape or an integer, found the keyword for", "Z[k] = A[k]"),

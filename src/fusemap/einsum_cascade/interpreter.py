@@ -73,8 +73,8 @@ def run(
     An output with absent elements is a `numpy.ma.MaskedArray`, masked there, with 0 in its data; an
     output without is a plain array. A masked input is absent where it is masked. `sizes` gives the
     extent of every shape that no other determines. Sums may be taken in any order. Raises InputError
-    for a missing size or input, a wrong shape, NaN in an input, or an element that is read before it
-    is written.
+    for a missing size or input, a wrong shape, NaN in an input, an element that is read before it is
+    written, or a value of an index tensor that is no coordinate of the rank it is used for.
 
     >>> from fusemap.einsum_cascade.parser import parse
     >>> causal = parse("input A[k]\\nshape I = K\\nS[i] = sum[k: k<i] A[k]")

@@ -15,9 +15,7 @@ from fusemap.einsum_cascade.scope import conditions_of, rank_variables
 from fusemap.einsum_cascade.types import Chain, Einsum, Reduce, VarName
 
 
-def ranked(
-    machine: Machine, einsum: Einsum, reduce: Reduce, places: VarName, space: Space, most_points: int
-) -> Value:
+def ranked(machine: Machine, einsum: Einsum, reduce: Reduce, places: VarName, space: Space, most_points: int) -> Value:
     """The right-hand side of an Einsum, the ranked axis with length 1 and the coordinates along that of the places.
 
     What is ranked is evaluated once for all places, at most about `most_points` points at a time.

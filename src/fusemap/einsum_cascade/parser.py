@@ -1,23 +1,23 @@
 """Reading a cascade: statements line by line, all errors at once.
 
-    cascade   = { [ stmt ] [ "#" comment ] NEWLINE } ;
-    stmt      = "cascade" NAME
-              | "shape" SHAPE [ "=" ( SHAPE { "*" SHAPE } | INT ) ] { "," ... }
-              | "input" access { "," access }
-              | "output" NAME { "," NAME }
-              | "stop" ":" var ">=" affine
-              | "init" ":" einsum
-              | einsum ;
-    einsum    = access "=" [ reduce ] expr [ "for" conds ] ;
-    access    = NAME [ "[" [ index { "," index } ] "]" ] ;
-    index     = ( idx | access ) [ ":" conds ] ;                 an access only in a read, without one in its indices
-    idx       = affine | var "//" SHAPE | var "%" SHAPE ;
-    affine    = [ "-" ] term { ( "+" | "-" ) term } ;   term = var | INT | SHAPE | var "*" SHAPE | SHAPE "*" var ;
-    conds     = chain { "&" chain } ;   chain = idx relop idx { relop idx } ;   relop = "<=" | "<" | ">=" | ">" | "==" ;
-    reduce    = NAME "[" var [ ":" conds ] { "," var [ ":" conds ] } [ ";" var ] "]" ;          "; j" only with topk
-    expr      = product { ( "+" | "-" ) product } ;   product = unary { ( "*" | "/" ) unary } ;
-    unary     = "-" unary | "(" expr ")" | NUMBER | "inf" | "size" "(" SHAPE ")" | "val" "(" idx ")"
-              | NAME "(" expr { "," expr } ")" | access ;
+cascade   = { [ stmt ] [ "#" comment ] NEWLINE } ;
+stmt      = "cascade" NAME
+          | "shape" SHAPE [ "=" ( SHAPE { "*" SHAPE } | INT ) ] { "," ... }
+          | "input" access { "," access }
+          | "output" NAME { "," NAME }
+          | "stop" ":" var ">=" affine
+          | "init" ":" einsum
+          | einsum ;
+einsum    = access "=" [ reduce ] expr [ "for" conds ] ;
+access    = NAME [ "[" [ index { "," index } ] "]" ] ;
+index     = ( idx | access ) [ ":" conds ] ;                 an access only in a read, without one in its indices
+idx       = affine | var "//" SHAPE | var "%" SHAPE ;
+affine    = [ "-" ] term { ( "+" | "-" ) term } ;   term = var | INT | SHAPE | var "*" SHAPE | SHAPE "*" var ;
+conds     = chain { "&" chain } ;   chain = idx relop idx { relop idx } ;   relop = "<=" | "<" | ">=" | ">" | "==" ;
+reduce    = NAME "[" var [ ":" conds ] { "," var [ ":" conds ] } [ ";" var ] "]" ;          "; j" only with topk
+expr      = product { ( "+" | "-" ) product } ;   product = unary { ( "*" | "/" ) unary } ;
+unary     = "-" unary | "(" expr ")" | NUMBER | "inf" | "size" "(" SHAPE ")" | "val" "(" idx ")"
+          | NAME "(" expr { "," expr } ")" | access ;
 """
 
 from __future__ import annotations

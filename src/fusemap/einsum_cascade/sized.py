@@ -24,9 +24,10 @@ def check_sizes(cascade: Cascade, sizes: Mapping[str, int], *, ignore_unknown: b
     """The extents of all shapes, for which the cascade is shown to be executable.
 
     `sizes` may leave out what the `shape` lines imply. InputError with every contradicting or missing
-    size, else with every read of an element that is never written, every element written twice and
-    every dependency cycle. Elements that a condition leaves out are absent, not unwritten. Reasons on
-    intervals and linear inequalities, so the effort does not grow with the sizes.
+    size, else with every read of an element that is never written, every index tensor that is known to
+    range beyond the rank it indexes, every element written twice and every dependency cycle. Elements
+    that a condition leaves out are absent, not unwritten; what only data tell, the execution checks.
+    Reasons on intervals and linear inequalities, so the effort does not grow with the sizes.
 
     >>> from fusemap.einsum_cascade.parser import parse
     >>> sums = parse("input A[k]\\nstop: k >= K\\ninit: S[0] = 0\\nS[k+1] = S[k] + A[k]\\nT = S[K]")

@@ -24,7 +24,8 @@ class Space:
     """The points of an Einsum: `lasts[v]` is the last coordinate of variable v, from 0 on.
 
     `prefix` tells the variables of two spaces apart; v//S and v%S count as variables of their own,
-    which `constraints` ties to v. So does a lookup, over the interval in `looked_up`.
+    which `constraints` ties to v. So does a lookup, over the interval in `looked_up`; where its element
+    is present, `selected` holds too.
     """
 
     einsum: Einsum
@@ -33,6 +34,7 @@ class Space:
     constraints: tuple[Linear, ...]
     prefix: str = ""
     looked_up: Mapping[str, Interval] = field(default_factory=dict)
+    selected: Mapping[str, tuple[Linear, ...]] = field(default_factory=dict)
 
     def form(self, expr: RankExpr) -> Linear:
         """The coordinate as a linear form."""
@@ -62,9 +64,14 @@ class Space:
         return replace(self, looked_up={**self.looked_up, name: clipped}, constraints=constraints)
 
     def find(self, exprs: Iterable[RankExpr], also: Iterable[Linear]) -> Point | None:
-        """A point of the space at which the forms in `also`, made of `exprs`, are >= 0."""
-        ties = (c for e in exprs for c in _ties(e, self.sizes, self.prefix))
+        """A point of the space that reads at `exprs` and at which the forms in `also`, made of those, are >= 0."""
+        ties = (c for e in exprs for c in self._tied(e))
         return find_point((*self.constraints, *ties, *also))
+
+    def _tied(self, expr: RankExpr) -> Iterable[Linear]:
+        if isinstance(expr, Lookup):
+            return self.selected[_name(expr, self.prefix)]
+        return _ties(expr, self.sizes, self.prefix)
 
 
 def space_of(cascade: Cascade, sizes: Sizes, einsum: Einsum, *, prefix: str = "") -> Space:
@@ -78,9 +85,14 @@ def space_of(cascade: Cascade, sizes: Sizes, einsum: Einsum, *, prefix: str = ""
             constraints.append((_form(high, sizes, prefix) - _form(low, sizes, prefix)).shifted(-gap))
     found = {_name(k, prefix): _integers(index_range(cascade, sizes, k.access.tensor)) for k in _lookups(einsum)}
     constraints += [c for name, interval in found.items() for c in within(linear({name: 1}), interval)]
-    constraints += [c for lookup in _lookups(einsum) for c in _selected(cascade, sizes, lookup, prefix)]
     return Space(
-        einsum=einsum, sizes=sizes, lasts=lasts, constraints=tuple(constraints), prefix=prefix, looked_up=found
+        einsum=einsum,
+        sizes=sizes,
+        lasts=lasts,
+        constraints=tuple(constraints),
+        prefix=prefix,
+        looked_up=found,
+        selected={_name(k, prefix): tuple(_selected(cascade, sizes, k, prefix)) for k in _lookups(einsum)},
     )
 
 
