@@ -187,6 +187,10 @@ def test_one_pass_attention_has_initialization_partition_and_stop_as_in_the_pape
         ("Z[m] = X[m] + 2.5e-3", r"Z_{m} &= X_{m} + 2.5 \times 10^{-3}"),
         ("Z = square(SC) - 1e5", r"Z &= \left(SC\right)^{2} - 10^{5}"),
         ("Z[j] = topk[m; j] X[m]", r"Z_{j} &= X_{m} :: \bigvee_{m \rightarrow j} \mathrm{topk}(\cup)"),
+        (
+            "Z[j,p] = topk[m: m<=p; j] X[m]*V[p]",
+            r"Z_{j,p} &= X_{m} \cdot V_{p} :: \bigvee_{m \rightarrow j : m \leq p} \mathrm{topk}(\cup)",
+        ),
         ("Z[j] = X[I[j]]", r"Z_{j} &= X_{I_{j}}"),
         ("Z[m] = pow(X[m], 0.5)", r"Z_{m} &= X_{m}^{0.5}"),
         (

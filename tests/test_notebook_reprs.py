@@ -66,6 +66,16 @@ def test_a_report_is_a_table_of_its_totals() -> None:
     assert type(timed) is Timing and "energy" not in timed._repr_html_()
 
 
+def test_an_execution_is_a_table_of_its_outputs() -> None:
+    found = fm.run("attention-3pass", {"F": 2, "P": 3})
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", found._repr_html_())
+    assert cells[:2] == ["AV", "2 x 3"]
+    values = found["AV"]
+    assert [float(c) for c in cells[2:]] == pytest.approx([values.min(), values.mean(), values.max()], rel=1e-5)
+    empty = fm.run(parse("shape W = 9\ninput A[k]\nZ[k] = A[k] for k >= W"), {"K": 2})
+    assert re.findall(r"<td[^>]*>(.*?)</td>", empty._repr_html_())[2:] == ["-"] * 3
+
+
 def test_a_table_escapes_its_cells() -> None:
     shown = table_html("a < b", ["<i>"], [["x & y"]])
     assert text_of(shown) == "a < b<i>x & y"

@@ -17,6 +17,7 @@ from fusemap.einsum_cascade.index_tensors import index_limits
 from fusemap.einsum_cascade.interpreter import Tensor, execute
 from fusemap.einsum_cascade.interpreter_defaults import fill_sizes
 from fusemap.einsum_cascade.interpreter_sizes import Extents, extents_of
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
 from fusemap.einsum_cascade.scope import input_names, output_variables, outputs, shape_of
 from fusemap.einsum_cascade.types import Cascade, TensorName
@@ -58,6 +59,16 @@ class Execution(Mapping[str, NDArray[Any]]):
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         return f"<Execution of {self.cascade.name} with {sizes}: {', '.join(self)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table of the outputs."""
+        facts = [summary(name, self.tensors[name]) for name in outputs(self.cascade)]
+        numbers = ("min", "mean", "max")
+        rows = [
+            [f["tensor"], " x ".join(map(str, f["shape"])), *("-" if f[n] is None else f"{f[n]:.6g}" for n in numbers)]
+            for f in facts
+        ]
+        return table_html(repr(self).strip("<>"), ["output", "shape", *numbers], rows)
 
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/run/1`."""

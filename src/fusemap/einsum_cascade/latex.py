@@ -106,7 +106,8 @@ def _is_implied(einsum: Einsum) -> bool:
 def _reduce(reduce: Reduce) -> str:
     variables = ", ".join(_filtered(_name(v.var), v.conditions) for v in reduce.variables)
     if reduce.places is not None:
-        variables += rf" \rightarrow {_name(reduce.places)}"
+        moved = f"{', '.join(_name(v.var) for v in reduce.variables)} \\rightarrow {_name(reduce.places)}"
+        variables = _filtered(moved, tuple(c for v in reduce.variables for c in v.conditions))
     operator = _REDUCTIONS.get(reduce.operator) or _upright(reduce.operator)
     return rf":: \bigvee_{{{variables}}} {operator}(\cup)"
 
