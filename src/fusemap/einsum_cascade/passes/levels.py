@@ -1,0 +1,269 @@
+"""Levels of touches for all sizes at once: a proven lower bound on passes.
+
+For a fiber coordinate x (digits x0, x1, ... and the tensor's other indices f...), every statement gets zones
+over its variables and x: which coordinates have a touch of level >= l before a point. A point whose zones cover
+all x is of level l+1 itself. Scans are closed by a guess that is then shown to follow from itself (induction
+on the iterative rank).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fusemap.einsum_cascade.passes.carriers import Carriers, Key, Touch
+from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, groups_of, index_node
+from fusemap.einsum_cascade.passes.ranks import RankOf, factors_of
+from fusemap.einsum_cascade.passes.transfer import Transfer, stripped
+from fusemap.einsum_cascade.passes.zones import (
+    EVERYWHERE,
+    Bound,
+    Place,
+    Ranges,
+    Union,
+    Zone,
+    bounds_of,
+    close,
+    contains,
+    for_all,
+    hull,
+    nodes_of,
+    reduced,
+)
+from fusemap.einsum_cascade.types import TensorName
+
+_MOST = 12  # levels; more only where an iterative rank repeats passes, which shows before
+_ROUNDS = 3
+_PLACES = 4  # zones of one carrier; a tensor that stands for more coordinates is cut off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fiber:
+    """The fibers of a (tensor, rank): coordinates along them and beside them, with their greatest values."""
+
+    of: RankOf
+    along: tuple[tuple[str, Place], ...]
+    start: Zone
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(n for n, _ in self.along)
+
+
+def fiber_of(model: Model, of: RankOf) -> tuple[Fiber, dict[str, Place]] | None:
+    """The fiber's coordinates, with the ranges of all coordinates beside the statements'; None if one has no form."""
+    frame = model.frame
+    ranges: dict[str, Place] = {}
+    along: dict[tuple[int, int], str] = {}
+    bounds: set[Bound] = set()
+    for position, rank in enumerate(frame.ranks[of.tensor]):
+        wanted = [d.shape for d in of.digits if d.position == position]
+        digits = frame.digits(of.tensor, position)
+        whole = set(wanted) in ({rank}, set(factors_of(model.cascade, rank)))
+        if wanted and not whole and len(digits) == 1:
+            return None
+        for digit, shape in enumerate(digits):
+            last = frame.lasts.get((of.tensor, position)) if len(digits) == 1 else frame.size(shape, -1)
+            if last is None:
+                return None
+            node = f"f{position}.{digit}"
+            if shape in wanted or (wanted and whole):
+                order = min(n for n, d in enumerate(of.digits) if d.position == position and (whole or d.shape == shape))
+                node = f"x{order}.{digit}"
+                along[order, digit] = node
+            ranges[node] = last
+            mine = index_node(position, digit)
+            bounds |= {(mine, node, 0), (node, mine, 0)}
+    start = close(frozenset(bounds))
+    places = tuple((along[key], ranges[along[key]]) for key in sorted(along))
+    return None if start is None else (Fiber(of=of, along=places, start=start), ranges)
+
+
+class Engine:
+    """The state of one analysis; see `levels_of`."""
+
+    def __init__(self, model: Model, carriers: Carriers, fiber: Fiber, transfer: Transfer) -> None:
+        self.model = model
+        self.carriers = carriers
+        self.fiber = fiber
+        self.transfer = transfer
+        self.carried: dict[tuple[TensorName, Key], Union] = {}
+        self.outs: dict[TensorName, list[Union]] = {}
+        self.touch: dict[int, Union] = {}
+        self.levels: dict[int, list[Union]] = {}  # statement -> per level, touches of it over (variables, x, f)
+        self.steps: dict[int, list[Union]] = {}  # statement -> per level, points of it over (variables, f)
+        self.tensor_ranges: dict[TensorName, Ranges] = {}
+
+    def run(self) -> None:
+        """All groups of statements, each after those it needs."""
+        self._carry()
+        for group in groups_of(self.model):
+            self._group(group)
+
+    def _carry(self) -> None:
+        """The coordinate that every element of a carrier stands for, and the touches of every statement."""
+        of = self.fiber.of
+        base = frozenset(d.position for d in of.digits)
+        self.carried[of.tensor, base] = (self.fiber.start,)
+        pending = True
+        while pending:
+            pending = False
+            for statement in self.model.statements:
+                for touch in self.carriers.touches.get(statement.name, ()):
+                    zones = self._touched(statement, touch) if touch.onto is not None else ()
+                    if touch.onto is None or not zones:
+                        continue
+                    known = self.carried.get((statement.name, touch.onto), ())
+                    context = self._ranges(statement.name)
+                    new = [z for z in self.transfer.writes(zones, statement) if not contains(known, z, context)]
+                    if new and len(known) < _PLACES:
+                        self.carried[statement.name, touch.onto] = (*known, *new)
+                        pending = True
+        for statement in self.model.statements:
+            touches = self.carriers.touches.get(statement.name, ())
+            self.touch[statement.number] = reduced(z for t in touches for z in self._touched(statement, t))
+
+    def _touched(self, statement: Statement, touch: Touch) -> Union:
+        """Zones over the variables and the coordinate that one read touches."""
+        found: list[Zone] = []
+        for reading in statement.reads:
+            if reading.access == touch.access:
+                found += self.transfer.reads(self.carried.get((touch.access.tensor, touch.key), ()), reading)
+        return tuple(found)
+
+    def _ranges(self, tensor: TensorName) -> Ranges:
+        if tensor not in self.tensor_ranges:
+            self.tensor_ranges[tensor] = self.transfer.ranges_of(tensor)
+        return self.tensor_ranges[tensor]
+
+    def _group(self, group: Sequence[Statement]) -> None:
+        names = {s.name for s in group}
+        inner = {s.number: [r for r in s.reads if r.access.tensor in names] for s in group}
+        outer = {s.number: [r for r in s.reads if r.access.tensor not in names] for s in group}
+        recursive = any(inner.values())
+        points: dict[int, Union] = {s.number: (EVERYWHERE,) for s in group}
+        for level in range(_MOST):
+            touches = {s.number: self._at(s, points[s.number]) for s in group}
+            outs = self._outs(group, inner if recursive else {}, outer, touches, level)
+            for name, union in outs.items():
+                known = self.outs.setdefault(name, [])
+                while len(known) <= level:
+                    known.append(())
+                known[level] = reduced((*known[level], *union), self._ranges(name))
+            for s in group:
+                self.levels.setdefault(s.number, []).append(touches[s.number])
+                self.steps.setdefault(s.number, []).append(points[s.number])
+            if not any(outs.values()):
+                break
+            points = {s.number: self._next(s, level) for s in group}
+
+    def _at(self, statement: Statement, points: Union) -> Union:
+        """The touches of a statement at some of its points."""
+        mine = self.touch[statement.number]
+        if points == (EVERYWHERE,) or not mine:
+            return mine
+        return reduced(close(z | p) for z in mine for p in points)
+
+    def _before(self, statement: Statement, readings: Iterable[Reading], level: int) -> list[Zone]:
+        """Zones over (variables, x, f): a touch of the level at x contributes to what these reads return."""
+        found: list[Zone] = []
+        for reading in readings:
+            outs = self.outs.get(reading.access.tensor, [])
+            if level < len(outs):
+                found += self.transfer.reads(outs[level], reading)
+        return found
+
+    def _next(self, statement: Statement, level: int) -> Union:
+        """Points before which every coordinate has a touch of the level."""
+        union: Union = tuple(self._before(statement, statement.reads, level))
+        for node, last in reversed(self.fiber.along):
+            if not union:
+                return ()
+            nodes = nodes_of(*union)
+            bounds = statement.bounds(nodes) | bounds_of(nodes, self.transfer.ranges)
+            closed = reduced(close(z | bounds) for z in union) if bounds else union
+            union = for_all(closed, node, last)
+        ranges = {**statement.ranges, **self.transfer.ranges}
+        return reduced(stripped(z, ranges) for z in union)
+
+    def _outs(
+        self,
+        group: Sequence[Statement],
+        inner: Mapping[int, Sequence[Reading]],
+        outer: Mapping[int, Sequence[Reading]],
+        touches: Mapping[int, Union],
+        level: int,
+    ) -> dict[TensorName, Union]:
+        """What the elements that a group writes have behind them, recurrences closed."""
+        base: dict[TensorName, Union] = {}
+        for s in group:
+            zones = reduced((*self._before(s, outer[s.number], level), *touches[s.number]))
+            written = self.transfer.writes(zones, s) if zones else ()
+            begun = self.outs.get(s.name, [])
+            known = base.get(s.name, begun[level] if level < len(begun) else ())
+            base[s.name] = reduced((*known, *written), self._ranges(s.name))
+        if not any(inner.values()) or not any(base.values()):
+            return base
+        return self._closed(group, inner, base)
+
+    def _step(
+        self, group: Sequence[Statement], inner: Mapping[int, Sequence[Reading]], at: Mapping[TensorName, Union]
+    ) -> dict[TensorName, Union]:
+        """One step around a recurrence."""
+        found: dict[TensorName, Union] = {}
+        for s in group:
+            zones = [z for r in inner[s.number] for z in self.transfer.reads(at.get(r.access.tensor, ()), r)]
+            if zones:
+                found[s.name] = (*found.get(s.name, ()), *self.transfer.writes(reduced(zones), s))
+        return found
+
+    def _closed(
+        self, group: Sequence[Statement], inner: Mapping[int, Sequence[Reading]], base: Mapping[TensorName, Union]
+    ) -> dict[TensorName, Union]:
+        """The least solution of outs = base + step(outs), or a part of it."""
+        total = dict(base)
+        rounds: list[dict[TensorName, Union]] = []
+        new: Mapping[TensorName, Union] = base
+        for _ in range(_ROUNDS + len(group)):
+            more = self._step(group, inner, new)
+            new = {
+                t: tuple(z for z in u if not contains(total.get(t, ()), z, self._ranges(t))) for t, u in more.items()
+            }
+            if not any(new.values()):
+                return total
+            rounds.append(dict(new))
+            total = {t: reduced((*total.get(t, ()), *new.get(t, ())), self._ranges(t)) for t in {*total, *new}}
+        guesses = self._guesses(rounds, base)
+        while guesses:
+            tried = {t: (*base.get(t, ()), *guesses.get(t, ())) for t in {*base, *guesses}}
+            step = self._step(group, inner, tried)
+            wrong = [
+                t
+                for t, u in guesses.items()
+                if not all(contains((*base.get(t, ()), *step.get(t, ())), z, self._ranges(t)) for z in u)
+            ]
+            if not wrong:
+                return {t: reduced((*total.get(t, ()), *tried.get(t, ())), self._ranges(t)) for t in total}
+            guesses = {t: u for t, u in guesses.items() if t not in wrong}
+        return total
+
+    def _guesses(
+        self, rounds: Sequence[Mapping[TensorName, Union]], base: Mapping[TensorName, Union]
+    ) -> dict[TensorName, Union]:
+        """For every tensor a zone that keeps the bounds that stay the same from round to round."""
+        found: dict[TensorName, Union] = {}
+        half = len(rounds) - 2
+        for tensor in {t for r in rounds[-2:] for t, u in r.items() if u}:
+            zones = [[self._within(z, tensor) for z in r.get(tensor, ())] for r in rounds]
+            first = [z for part in zones[: half + 1] for z in part if z is not None]
+            every = [z for part in zones for z in part if z is not None]
+            if first and every:
+                around, later = hull(first), hull(every)
+                closed = self._within(around & later, tensor)
+                if closed is not None:
+                    found[tensor] = (stripped(closed, self._ranges(tensor)),)
+        return found
+
+    def _within(self, zone: Zone, tensor: TensorName) -> Zone | None:
+        """A zone of a tensor's indices with their ranges."""
+        return close(zone | bounds_of(nodes_of(zone), self._ranges(tensor)))

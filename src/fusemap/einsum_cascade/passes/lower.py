@@ -1,0 +1,178 @@
+"""From levels to a count: the most passes that every mapping needs, and the sizes for which that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fusemap.einsum_cascade.passes.carriers import carriers_of
+from fusemap.einsum_cascade.passes.levels import Engine, fiber_of
+from fusemap.einsum_cascade.passes.model import Model, Statement
+from fusemap.einsum_cascade.passes.presence import sure_domains
+from fusemap.einsum_cascade.passes.ranks import RankOf
+from fusemap.einsum_cascade.passes.transfer import Transfer
+from fusemap.einsum_cascade.passes.types import PassCount
+from fusemap.einsum_cascade.passes.zones import ZERO, Union, Zone, bounds_of, close, drop, for_all, nodes_of, reduced, rename
+from fusemap.einsum_cascade.scope import iterative_ranks
+from fusemap.einsum_cascade.types import ShapeName, TensorName, VarName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lower:
+    """A proven number of passes; relations between shapes it needs; the pass of every Einsum that covers a fiber."""
+
+    passes: PassCount
+    when: tuple[str, ...]
+    assignment: tuple[tuple[TensorName, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Sizes for which a level covers a fiber: least steps of iterative ranks, and relations."""
+
+    steps: tuple[tuple[str, int], ...]
+    when: tuple[str, ...]
+
+
+def domains_of(model: Model) -> Mapping[int, Union]:
+    """See `presence.sure_domains`; here so that it is computed once for all ranks of a cascade."""
+    return sure_domains(model)
+
+
+def lower_bound(model: Model, domains: Mapping[int, Union], of: RankOf, *, direct: bool = False) -> Lower | None:
+    """A lower bound on passes of (tensor, rank) for all sizes; None if the rank has no difference-bound form."""
+    found = fiber_of(model, of)
+    if found is None:
+        return None
+    fiber, ranges = found
+    carriers = carriers_of(model.cascade, of, direct=direct)
+    engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges))
+    engine.run()
+    return _Count(model, engine).result()
+
+
+class _Count:
+    def __init__(self, model: Model, engine: Engine) -> None:
+        self.model = model
+        self.engine = engine
+        along = {p[0] for _, p in engine.fiber.along}
+        frame = model.frame
+        bounds = {v: frame.bound(v) for v in iterative_ranks(model.cascade)}
+        self.stepping = {v: b[0] for v, b in bounds.items() if b is not None and b[0] not in along and b[0] != ZERO}
+        self.least = least_size(model)
+
+    def result(self) -> Lower:
+        levels = max((len(u) for u in self.engine.levels.values()), default=0)
+        covers = [{s.name: self._cover(s, n) for s in self.model.statements} for n in range(levels)]
+        cases = [self._case(self._fibers([z for u in c.values() for z in u])) for c in covers]
+        passes = 1
+        while passes < len(cases) and cases[passes] is not None:
+            passes += 1
+        first = cases[0] if cases else None
+        chosen = cases[passes - 1] if passes > 1 else first
+        count = self._steady(cases[:passes]) if passes == len(cases) and passes > 3 else None
+        own: dict[TensorName, int] = {}
+        for n in range(passes):
+            for name, union in covers[n].items() if covers else ():
+                case = self._case(self._fibers(union)) if union else None
+                if case is not None and all(least <= 1 for _, least in case.steps):
+                    own[name] = n + 1
+        when = chosen.when if chosen is not None and passes > 1 else ()
+        return Lower(passes=count or PassCount(constant=passes), when=when, assignment=tuple(own.items()))
+
+    def _cover(self, statement: Statement, level: int) -> Union:
+        """Coordinates (x, f) with a touch of the level by this statement."""
+        zones = self.engine.levels.get(statement.number, [])
+        if level >= len(zones):
+            return ()
+        found: list[Zone | None] = []
+        for domain in self.engine.transfer.domains[statement.number]:
+            for zone in zones[level]:
+                nodes = nodes_of(zone, domain) & statement.ranges.keys()
+                whole = close(zone | domain | statement.bounds(nodes))
+                found.append(None if whole is None else drop(whole, frozenset(nodes)))
+        return reduced(found)
+
+    def _fibers(self, union: Iterable[Zone]) -> Union:
+        """Sizes at which some fiber is covered."""
+        zones = reduced(union)
+        for node, last in reversed(self.engine.fiber.along):
+            nodes = nodes_of(*zones)
+            bounds = bounds_of(nodes, self.engine.transfer.ranges)
+            zones = for_all(reduced(close(z | bounds) for z in zones), node, last) if zones else ()
+        found = []
+        for zone in zones:
+            nodes = nodes_of(zone)
+            whole = close(zone | bounds_of(nodes, self.engine.transfer.ranges))
+            if whole is not None:
+                found.append(drop(whole, frozenset(n for n in nodes if n in self.engine.transfer.ranges)))
+        return reduced(found)
+
+    def _case(self, union: Union) -> _Case | None:
+        """The weakest of several conditions on sizes that large sizes can meet."""
+        found: list[_Case] = []
+        for zone in union:
+            sizes = {n for n in nodes_of(zone) if n.startswith("#")}
+            large = frozenset((ZERO, n, -(1 if n in self.stepping.values() else self.least)) for n in sizes)
+            capped = any(b == ZERO and a.startswith("#") for a, b, _ in zone)
+            if capped or close(zone | large) is None:
+                continue
+            implied = close(large) or frozenset()
+            known = {(a, b): c for a, b, c in implied}
+            steps = tuple(sorted((b, -c) for a, b, c in zone if a == ZERO and b in self.stepping.values()))
+            when = tuple(
+                sorted(
+                    _relation(a, b, c)
+                    for a, b, c in zone
+                    if a != ZERO and b != ZERO and known.get((a, b), c + 1) > c
+                )
+            )
+            found.append(_Case(steps, when))
+        return min(found, key=lambda c: (len(c.when), max((n for _, n in c.steps), default=0)), default=None)
+
+    def _steady(self, cases: list[_Case | None]) -> PassCount | None:
+        """Passes that an iterative rank repeats: every further step needs the same number of further levels."""
+        for var, size in self.stepping.items():
+            needs = [dict(c.steps).get(size, 1) if c is not None else 0 for c in cases]
+            for period in range(1, 5):
+                tail = needs[-2 * period - 1 :]
+                if len(tail) == 2 * period + 1 and all(
+                    b == a + 1 for a, b in zip(tail, tail[period:], strict=False)
+                ) and self._repeats(var, period):
+                    last = max(n for n, need in enumerate(needs, start=1) if need == needs[-1 - period])
+                    return PassCount(
+                        constant=last - period * needs[-1 - period], steps=period, shape=ShapeName(size[1:])
+                    )
+        return None
+
+    def _repeats(self, var: VarName, period: int) -> bool:
+        """The induction step: the points of a level, one step later, are those of the level `period` above."""
+        for statement in self.model.statements:
+            steps = self.engine.steps.get(statement.number, [])
+            if var not in statement.ranges or len(steps) < 2 * period + 1 or not self.engine.touch[statement.number]:
+                continue
+            for lower, upper in ((-1 - period, -1), (-1 - 2 * period, -1 - period)):
+                moved = {_beside_sizes(rename(z, {var: (var, -1)}) or z) for z in steps[lower]}
+                if moved != {_beside_sizes(z) for z in steps[upper]}:
+                    return False
+        return True
+
+
+def least_size(model: Model) -> int:
+    """An extent above every constant of the cascade taken together: ranks at least that long are not special."""
+    offsets = [abs(c) for s in model.statements for b in (*(s.cut.sure or ()), *s.cut.implied) for c in (b[2],)]
+    for statement in model.statements:
+        for slots in (*(r.slots for r in statement.reads), statement.writes):
+            offsets += [abs(slot.place[1]) for digits in slots for slot in digits if slot.place is not None]
+    return 2 + sum(offsets)
+
+
+def _beside_sizes(zone: Zone) -> Zone:
+    """A zone without the sizes that its other bounds and ranges imply."""
+    return frozenset(b for b in zone if not all(n == ZERO or n.startswith("#") for n in b[:2]))
+
+
+def _relation(a: str, b: str, c: int) -> str:
+    """a - b <= c between two sizes, the larger first."""
+    right = a[1:] if not c else f"{a[1:]} {'-' if c > 0 else '+'} {abs(c)}"
+    return f"{b[1:]} >= {right}"

@@ -1,0 +1,181 @@
+"""Difference-bound zones: sets of integer points given by bounds `a - b <= c` between named coordinates.
+
+Projection, intersection and renaming are exact on integers (D. Dill, "Timing assumptions and verification of
+finite-state concurrent systems", 1989). A set is a union of zones. The coordinate ZERO is always 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import permutations
+from types import MappingProxyType
+from typing import TypeAlias
+
+ZERO = "0"
+Bound: TypeAlias = tuple[str, str, int]
+Zone: TypeAlias = frozenset[Bound]  # closed: every implied bound between two named coordinates is listed
+Union: TypeAlias = tuple[Zone, ...]
+Place: TypeAlias = tuple[str, int]  # a coordinate plus an offset
+Ranges: TypeAlias = Mapping[str, Place]  # the greatest value of coordinates, whose least is 0
+
+EVERYWHERE: Zone = frozenset()
+NO_RANGES: Ranges = MappingProxyType({})
+_CHAIN = 3  # zones that may together cover a line
+_WIDEST = 5  # unions up to this size are searched for such chains
+
+
+@lru_cache(maxsize=1 << 16)
+def close(bounds: frozenset[Bound]) -> Zone | None:
+    """All bounds that follow; None if no point satisfies them.
+
+    >>> sorted(close(frozenset({("x", "y", 1), ("y", "0", 2)})))
+    [('x', '0', 3), ('x', 'y', 1), ('y', '0', 2)]
+    """
+    table: dict[str, dict[str, int]] = {}
+    for a, b, c in bounds:
+        row = table.setdefault(a, {})
+        if c < row.get(b, c + 1):
+            row[b] = c
+    for k in list({b for row in table.values() for b in row} & table.keys()):
+        through = table[k]
+        for a, row in table.items():
+            first = row.get(k)
+            if first is None or a == k:
+                continue
+            for b, second in through.items():
+                if first + second < row.get(b, first + second + 1):
+                    row[b] = first + second
+    if any(row.get(a, 0) < 0 for a, row in table.items()):
+        return None
+    return frozenset((a, b, c) for a, row in table.items() for b, c in row.items() if a != b)
+
+
+def meet(zone: Zone, bounds: Iterable[Bound]) -> Zone | None:
+    """The part of a zone where further bounds hold."""
+    more = frozenset(bounds)
+    return zone if more <= zone else close(zone | more)
+
+
+def drop(zone: Zone, nodes: frozenset[str]) -> Zone:
+    """The projection of a closed zone that forgets some coordinates."""
+    return frozenset(b for b in zone if b[0] not in nodes and b[1] not in nodes)
+
+
+def rename(zone: Zone, places: Mapping[str, Place]) -> Zone | None:
+    """The zone in new coordinates: each `a` in `places` is another coordinate plus an offset."""
+    moved = set()
+    merged = len({n for n, _ in places.values()}) < len(places)
+    for a, b, c in zone:
+        u, shift_a = places.get(a, (a, 0))
+        v, shift_b = places.get(b, (b, 0))
+        bound = c - shift_a + shift_b
+        if u != v:
+            moved.add((u, v, bound))
+        elif bound < 0:
+            return None
+    others = {n for a, b, _ in zone for n in (a, b)} - places.keys()
+    if merged or any(n in others for n, _ in places.values()):
+        return close(frozenset(moved))
+    return frozenset(moved)
+
+
+def within(node: str, high: Place) -> tuple[Bound, Bound]:
+    """The bounds of 0 <= node <= high."""
+    return ((ZERO, node, 0), (node, high[0], high[1]))
+
+
+def bounds_of(nodes: Iterable[str], ranges: Ranges) -> frozenset[Bound]:
+    """The ranges of those of the coordinates that have one."""
+    return frozenset(b for n in nodes if n in ranges for b in within(n, ranges[n]))
+
+
+def nodes_of(*zones: Iterable[Bound]) -> set[str]:
+    """The coordinates that zones name."""
+    return {n for z in zones for a, b, _ in z for n in (a, b)}
+
+
+def contains(union: Iterable[Zone], zone: Zone, ranges: Ranges = NO_RANGES) -> bool:
+    """Is every point of `zone` within the ranges in one of the zones of `union`?"""
+    among = tuple(union)
+    if any(k <= zone for k in among):
+        return True
+    if not among:
+        return False
+    whole = close(zone | bounds_of(nodes_of(zone, *among), ranges)) if ranges else zone
+    return whole is None or _covered(whole, among)
+
+
+def _covered(rest: Zone, union: Union) -> bool:
+    if not union:
+        return False
+    known = {(a, b): c for a, b, c in rest}
+    outside = []
+    for a, b, c in union[0]:
+        if known.get((a, b), c + 1) > c:
+            part = close(rest | {(b, a, -c - 1)})
+            if part is not None:
+                outside.append(part)
+    return all(_covered(part, union[1:]) for part in outside)
+
+
+def reduced(zones: Iterable[Zone | None], ranges: Ranges = NO_RANGES) -> Union:
+    """The zones without those inside another one."""
+    kept: list[Zone] = []
+    for zone in dict.fromkeys(zones):
+        if zone is None or any(contains((k,), zone, ranges) for k in kept):
+            continue
+        kept = [*(k for k in kept if not contains((zone,), k, ranges)), zone]
+    return tuple(kept)
+
+
+def for_all(union: Union, node: str, high: Place) -> Union:
+    """Where every value 0 <= node <= high is in some zone of the union, in the other coordinates.
+
+    A chain of zones covers the line if the first begins at 0, each begins at most one past the end of the one
+    before, and the last ends at `high`; each condition is a difference bound again. A subset of the true set
+    where more than three zones are needed.
+
+    >>> prefix, suffix = close(frozenset({("x", "k", 0)})), close(frozenset({("k", "x", 0)}))
+    >>> for_all((prefix, suffix), "x", ("#K", -1))
+    (frozenset(),)
+    """
+    found: list[Zone | None] = []
+    longest = _CHAIN if len(union) <= _WIDEST else 1 if len(union) > 4 * _WIDEST else 2
+    for length in range(1, longest + 1):
+        for chain in permutations(union, length):
+            found.append(_chained(chain, node, high))
+            if found[-1] == EVERYWHERE:
+                return (EVERYWHERE,)
+    return reduced(found)
+
+
+def _chained(chain: Union, node: str, high: Place) -> Zone | None:
+    """Where the zones of a chain cover the line one after another."""
+    conditions: set[Bound] = set()
+    ends: list[Place] = [(ZERO, -1)]
+    for zone in chain:
+        starts = [(a, -c) for a, b, c in zone if b == node]
+        for start, s in starts:
+            for end, e in ends:
+                if start == end:
+                    if s > e + 1:
+                        return None
+                else:
+                    conditions.add((start, end, e + 1 - s))
+        ends = [(b, c) for a, b, c in zone if a == node]
+        conditions.update(b for b in zone if node not in b[:2])
+    for end, e in ends:
+        if end == high[0]:
+            if high[1] > e:
+                return None
+        else:
+            conditions.add((high[0], end, e - high[1]))
+    return close(frozenset(conditions))
+
+
+def hull(zones: Iterable[Zone]) -> Zone:
+    """The least zone around all of them, made of bounds that each of them has."""
+    tables = [{(a, b): c for a, b, c in z} for z in zones]
+    common = set(tables[0]).intersection(*tables[1:]) if tables else set()
+    return frozenset((a, b, max(t[a, b] for t in tables)) for a, b in common)
