@@ -9,7 +9,7 @@ RM[m1] and RM[m1+1], are one touch: at the coordinate of the principal read, see
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fusemap.einsum_cascade.linear import CONSTANT, Symbolic, difference, symbolic
 from fusemap.einsum_cascade.passes.ranks import RankOf
@@ -94,9 +94,9 @@ def _touches(
     of: RankOf,
     needs: Mapping[TensorName, frozenset[TensorName]],
 ) -> Iterator[Touch]:
-    """Touches of one Einsum: all reads of T, and one read of a derived carrier for each set of variables."""
+    """Touches of one Einsum: all reads of T, and of the reads at one set of variables those that tell it best."""
     left = set(output_variables(einsum.output))
-    chosen: dict[frozenset[VarName], tuple[int, Touch]] = {}
+    found: list[tuple[frozenset[VarName], int, Touch]] = []
     for access in accesses(einsum):
         for key in sorted(keys.get(access.tensor, ()), key=sorted):
             exprs = [access.indices[k].expr for k in sorted(key)]
@@ -105,32 +105,29 @@ def _touches(
             carries = bool(used) and used <= left and not gathers and einsum.name != of.tensor
             onto = frozenset(n for n, i in enumerate(einsum.output.indices) if used & set(rank_variables(i.expr)))
             touch = Touch(access=access, key=key, onto=onto if carries else None, gathers=gathers)
-            order = _rank_of_read(cascade, einsum, access, key, of, needs)
-            if used and (used not in chosen or order < chosen[used][0]):
-                if used in chosen and chosen[used][1].access.tensor == of.tensor:
-                    yield chosen[used][1]
-                chosen[used] = (order, touch)
-            elif access.tensor == of.tensor:
-                yield Touch(access=access, key=key, gathers=gathers)
-    yield from (touch for _, touch in chosen.values())
+            found.append((used, _rank_of_read(einsum, access, key, of, needs, cascade), touch))
+    best = {used: min(order for u, order, _ in found if u == used) for used, _, _ in found}
+    for used, order, touch in found:
+        if order == best[used] and used:
+            yield touch
+        elif touch.access.tensor == of.tensor:
+            yield replace(touch, onto=None)
 
 
 def _rank_of_read(
-    cascade: Cascade,
     einsum: Einsum,
     access: Access,
     key: Key,
     of: RankOf,
     needs: Mapping[TensorName, frozenset[TensorName]],
+    cascade: Cascade,
 ) -> int:
-    """Which read tells the coordinate: T, then what does not depend on the Einsum, there first without a lag."""
+    """Which read tells the coordinate: T, then what does not need the Einsum itself; without a lag before with one."""
     if access.tensor == of.tensor:
         return 0
-    if einsum.name in needs.get(access.tensor, ()):
-        return 3
     writers = [e.output for e in cascade.einsums if e.name == access.tensor]
-    lags = [_lag(w.indices[k].expr, access.indices[k].expr) for w in writers for k in sorted(key)]
-    return 2 if any(lags) else 1
+    lags = any(_lag(w.indices[k].expr, access.indices[k].expr) for w in writers for k in sorted(key))
+    return (3 if einsum.name in needs.get(access.tensor, ()) else 1) + lags
 
 
 def _lag(written: RankExpr, read: RankExpr) -> bool:

@@ -47,9 +47,8 @@ def cuts_of(frame: Frame, number: int, einsum: Einsum) -> Cut:
         for high, low, gap in ordered(chain):
             atoms = _atoms(frame, number, high, 1), _atoms(frame, number, low, -1)
             if atoms[0] is None or atoms[1] is None:
-                same = chain.relations == ("==",) and _same_function(high, low)
-                bounds = frozenset[Bound]() if same is None else same
-                sure = sure | bounds if sure is not None and same is not None else None
+                same = _same_function(high, low) if chain.relations == ("==",) else None
+                sure = None if sure is None or same is None else sure | same
                 continue
             terms = [*atoms[0], *atoms[1]]
             stronger = _stronger(terms, -gap)

@@ -180,11 +180,10 @@ class Engine:
             if not union:
                 return ()
             nodes = nodes_of(*union)
-            bounds = statement.bounds(nodes) | bounds_of(nodes, self.transfer.ranges)
+            bounds = bounds_of(nodes, self.transfer.points_of(statement))
             closed = reduced(close(z | bounds) for z in union) if bounds else union
             union = for_all(closed, node, last)
-        ranges = {**statement.ranges, **self.transfer.ranges}
-        return reduced(stripped(z, ranges) for z in union)
+        return reduced(stripped(z, self.transfer.points_of(statement)) for z in union)
 
     def _outs(
         self,

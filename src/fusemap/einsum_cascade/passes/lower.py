@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.passes.carriers import carriers_of
-from fusemap.einsum_cascade.passes.levels import Engine, fiber_of
+from fusemap.einsum_cascade.passes.levels import Engine, Fiber, fiber_of
 from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.presence import sure_domains
 from fusemap.einsum_cascade.passes.ranks import RankOf
 from fusemap.einsum_cascade.passes.transfer import Transfer
 from fusemap.einsum_cascade.passes.types import PassCount
-from fusemap.einsum_cascade.passes.zones import ZERO, Union, Zone, bounds_of, close, drop, for_all, nodes_of, reduced, rename
+from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Union, Zone, bounds_of, close, drop, for_all, nodes_of, reduced, rename
 from fusemap.einsum_cascade.scope import iterative_ranks
 from fusemap.einsum_cascade.types import ShapeName, TensorName, VarName
 
@@ -39,27 +39,31 @@ def domains_of(model: Model) -> Mapping[int, Union]:
     return sure_domains(model)
 
 
-def lower_bound(model: Model, domains: Mapping[int, Union], of: RankOf, *, direct: bool = False) -> Lower | None:
-    """A lower bound on passes of (tensor, rank) for all sizes; None if the rank has no difference-bound form."""
+def lower_bound(
+    model: Model, domains: Mapping[int, Union], of: RankOf, *, direct: bool = False, least: int | None = None
+) -> Lower | None:
+    """A lower bound on passes of (tensor, rank), for all sizes that are at least `least` (see `least_size`).
+
+    None if the rank has no difference-bound form.
+    """
+    least = least_size(model) if least is None else least
     found = fiber_of(model, of)
     if found is None:
         return None
     fiber, ranges = found
+    stepping = _stepping(model, fiber)
+    ranges |= {n: (ZERO, 1 if n in stepping.values() else least) for n in size_nodes(model)}
     carriers = carriers_of(model.cascade, of, direct=direct)
     engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges))
     engine.run()
-    return _Count(model, engine).result()
+    return _Count(model, engine, stepping).result()
 
 
 class _Count:
-    def __init__(self, model: Model, engine: Engine) -> None:
+    def __init__(self, model: Model, engine: Engine, stepping: Mapping[VarName, str]) -> None:
         self.model = model
         self.engine = engine
-        along = {p[0] for _, p in engine.fiber.along}
-        frame = model.frame
-        bounds = {v: frame.bound(v) for v in iterative_ranks(model.cascade)}
-        self.stepping = {v: b[0] for v, b in bounds.items() if b is not None and b[0] not in along and b[0] != ZERO}
-        self.least = least_size(model)
+        self.stepping = stepping
 
     def result(self) -> Lower:
         levels = max((len(u) for u in self.engine.levels.values()), default=0)
@@ -88,9 +92,9 @@ class _Count:
         found: list[Zone | None] = []
         for domain in self.engine.transfer.domains[statement.number]:
             for zone in zones[level]:
-                nodes = nodes_of(zone, domain) & statement.ranges.keys()
-                whole = close(zone | domain | statement.bounds(nodes))
-                found.append(None if whole is None else drop(whole, frozenset(nodes)))
+                nodes = nodes_of(zone, domain)
+                whole = close(zone | domain | bounds_of(nodes, self.engine.transfer.points_of(statement)))
+                found.append(None if whole is None else drop(whole, frozenset(statement.ranges)))
         return reduced(found)
 
     def _fibers(self, union: Iterable[Zone]) -> Union:
@@ -105,20 +109,19 @@ class _Count:
             nodes = nodes_of(zone)
             whole = close(zone | bounds_of(nodes, self.engine.transfer.ranges))
             if whole is not None:
-                found.append(drop(whole, frozenset(n for n in nodes if n in self.engine.transfer.ranges)))
+                found.append(drop(whole, frozenset(n for n in nodes if n[0] != SIZE and n != ZERO)))
         return reduced(found)
 
     def _case(self, union: Union) -> _Case | None:
         """The weakest of several conditions on sizes that large sizes can meet."""
         found: list[_Case] = []
+        floors = self.engine.transfer.ranges
         for zone in union:
-            sizes = {n for n in nodes_of(zone) if n.startswith("#")}
-            large = frozenset((ZERO, n, -(1 if n in self.stepping.values() else self.least)) for n in sizes)
-            capped = any(b == ZERO and a.startswith("#") for a, b, _ in zone)
+            large = bounds_of((n for n in nodes_of(zone) if n[0] == SIZE), floors)
+            capped = any(b == ZERO and a[0] == SIZE for a, b, _ in zone)
             if capped or close(zone | large) is None:
                 continue
-            implied = close(large) or frozenset()
-            known = {(a, b): c for a, b, c in implied}
+            known = {(a, b): c for a, b, c in close(large) or ()}
             steps = tuple(sorted((b, -c) for a, b, c in zone if a == ZERO and b in self.stepping.values()))
             when = tuple(
                 sorted(
@@ -158,6 +161,21 @@ class _Count:
         return True
 
 
+def _stepping(model: Model, fiber: Fiber) -> dict[VarName, str]:
+    """Iterative variables, and their sizes, beside the rank of the fiber."""
+    along = {p[0] for _, p in fiber.along}
+    bounds = {v: model.frame.bound(v) for v in iterative_ranks(model.cascade)}
+    return {v: b[0] for v, b in bounds.items() if b is not None and b[0] not in along and b[0] != ZERO}
+
+
+def size_nodes(model: Model) -> set[str]:
+    """The coordinates that stand for sizes."""
+    places = [p for s in model.statements for p in s.ranges.values()]
+    places += [p for r in model.index_ranges.values() for p in r.values()]
+    cuts = [b for s in model.statements for b in (*(s.cut.sure or ()), *s.cut.implied)]
+    return {n for n in (*(n for n, _ in places), *nodes_of(cuts)) if n[0] == SIZE}
+
+
 def least_size(model: Model) -> int:
     """An extent above every constant of the cascade taken together: ranks at least that long are not special."""
     offsets = [abs(c) for s in model.statements for b in (*(s.cut.sure or ()), *s.cut.implied) for c in (b[2],)]
@@ -169,7 +187,7 @@ def least_size(model: Model) -> int:
 
 def _beside_sizes(zone: Zone) -> Zone:
     """A zone without the sizes that its other bounds and ranges imply."""
-    return frozenset(b for b in zone if not all(n == ZERO or n.startswith("#") for n in b[:2]))
+    return frozenset(b for b in zone if not all(n == ZERO or n[0] == SIZE for n in b[:2]))
 
 
 def _relation(a: str, b: str, c: int) -> str:

@@ -96,15 +96,15 @@ def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Leve
     before: dict[Element, Masks] = {}
     covered: dict[TensorName, list[int]] = {}
     for point in instance.points:
-        touched = _touch(carriers, carried, point)
+        touched, asked = _touch(carriers, carried, point)
         masks = _union(before.get(e, ()) for r in point.reads for e in r.elements)
-        if touched:
+        if touched | asked:
             level = 1 + next((n for n, m in enumerate(masks) if m != fiber.full), len(masks))
-            masks = _union((masks, (touched,) * level))
+            masks = _union((masks, (touched,) * level if touched else ()))
             mine = covered.setdefault(point.einsum.name, [])
             mine += [0] * (level - len(mine))
             for n in range(level):
-                mine[n] |= touched
+                mine[n] |= touched | asked
         before[point.writes] = _union((before.get(point.writes, ()), masks))
     if not covered:
         return None
@@ -114,20 +114,24 @@ def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Leve
     return Levels(passes=passes, assignment=tuple((e, n) for e, n in own if n))
 
 
-def _touch(carriers: Carriers, carried: dict[tuple[Element, Key], int], point: Point) -> int:
-    """The coordinates that the point touches; what it writes carries those that its left side tells."""
-    touched = 0
+def _touch(carriers: Carriers, carried: dict[tuple[Element, Key], int], point: Point) -> tuple[int, int]:
+    """The coordinates that the point touches, and those of which it may touch any; what it writes carries the former.
+
+    A data-dependent read may ask for any coordinate, but visits one: what follows it has not seen the fiber.
+    """
+    touched = asked = 0
     for touch in carriers.touches.get(point.einsum.name, ()):
         mask = 0
         for read in point.reads:
             if read.access == touch.access:
                 for element in read.elements:
                     mask |= carried.get((element, touch.key), 0)
-        touched |= mask
+        touched |= 0 if touch.gathers else mask
+        asked |= mask if touch.gathers else 0
         if mask and touch.onto is not None:
             at = (point.writes, touch.onto)
             carried[at] = carried.get(at, 0) | mask
-    return touched
+    return touched, asked
 
 
 def _union(many: Iterable[Masks]) -> Masks:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.passes.model import Model, Reading, Slots, Statement, index_node
-from fusemap.einsum_cascade.passes.zones import ZERO, Bound, Place, Ranges, Union, Zone, close, drop, reduced, rename
+from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Bound, Place, Ranges, Union, Zone, bounds_of, close, drop, nodes_of, reduced, rename
 from fusemap.einsum_cascade.types import TensorName
 
 
@@ -44,8 +44,8 @@ class Transfer:
         return reduced(found)
 
     def _written(self, zone: Zone, domain: Zone, statement: Statement) -> Zone | None:
-        mentioned = {n for a, b, _ in (*zone, *domain) for n in (a, b)} & statement.ranges.keys()
-        whole = close(zone | domain | statement.bounds(mentioned)) if mentioned else zone
+        nodes = nodes_of(zone, domain)
+        whole = close(zone | domain | bounds_of(nodes, self.points_of(statement))) if nodes else zone
         if whole is None:
             return None
         places: dict[str, Place] = {}
@@ -70,6 +70,10 @@ class Transfer:
         result = close(moved | fixed) if fixed else moved
         return None if result is None else stripped(result, self.ranges_of(statement.name))
 
+    def points_of(self, statement: Statement) -> Ranges:
+        """The ranges of a statement's variables and of the coordinates that no statement owns."""
+        return {**statement.ranges, **self.ranges}
+
     def ranges_of(self, tensor: TensorName) -> Ranges:
         """The ranges of a tensor's indices and of the coordinates that no statement owns."""
         return {**self.model.index_ranges[tensor], **self.ranges}
@@ -79,7 +83,7 @@ def stripped(zone: Zone, ranges: Mapping[str, Place]) -> Zone:
     """A zone without the bounds that its ranges imply."""
     kept = []
     for a, b, c in zone:
-        if a == ZERO and (c >= 0 or (b.startswith("#") and c >= -1)):
+        if a == ZERO and c >= (-ranges[b][1] if b[0] == SIZE and b in ranges else 0):
             continue
         high = ranges.get(a)
         if high is not None and high[0] == b and c >= high[1]:

@@ -13,11 +13,12 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 ZERO = "0"
+SIZE = "#"  # what the names of sizes begin with
 Bound: TypeAlias = tuple[str, str, int]
 Zone: TypeAlias = frozenset[Bound]  # closed: every implied bound between two named coordinates is listed
 Union: TypeAlias = tuple[Zone, ...]
 Place: TypeAlias = tuple[str, int]  # a coordinate plus an offset
-Ranges: TypeAlias = Mapping[str, Place]  # the greatest value of coordinates, whose least is 0
+Ranges: TypeAlias = Mapping[str, Place]  # the greatest value of coordinates from 0 on; of a size (ZERO, its least)
 
 EVERYWHERE: Zone = frozenset()
 NO_RANGES: Ranges = MappingProxyType({})
@@ -86,8 +87,12 @@ def within(node: str, high: Place) -> tuple[Bound, Bound]:
 
 
 def bounds_of(nodes: Iterable[str], ranges: Ranges) -> frozenset[Bound]:
-    """The ranges of those of the coordinates that have one."""
-    return frozenset(b for n in nodes if n in ranges for b in within(n, ranges[n]))
+    """The ranges of those of the coordinates that have one, and the least sizes that come with them."""
+    known = [n for n in nodes if n in ranges]
+    sizes = {ranges[n][0] for n in known} | set(known)
+    bounds = {b for n in known if n[0] != SIZE for b in within(n, ranges[n])}
+    bounds.update((ZERO, n, -ranges[n][1]) for n in sizes if n[0] == SIZE and n in ranges)
+    return frozenset(bounds)
 
 
 def nodes_of(*zones: Iterable[Bound]) -> set[str]:

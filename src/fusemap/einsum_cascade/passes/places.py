@@ -1,0 +1,77 @@
+"""The coordinate of a fiber at which every statement stands, as a variable plus an offset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fusemap.einsum_cascade.passes.carriers import Key, carriers_of
+from fusemap.einsum_cascade.passes.model import Model, Statement
+from fusemap.einsum_cascade.passes.ranks import RankOf
+from fusemap.einsum_cascade.passes.zones import ZERO, Place
+from fusemap.einsum_cascade.types import TensorName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Coordinates by statement, several if it touches several; `wild` touch a coordinate that has no form."""
+
+    known: Mapping[int, tuple[Place, ...]]
+    wild: frozenset[int]
+
+
+def places_of(model: Model, of: RankOf) -> Places:
+    """Where the statements stand along one digit of a rank.
+
+    A read at a constant coordinate (S[K]) is of a value that is kept, not of the passing fiber.
+    """
+    (digit,) = of.digits
+    carriers = carriers_of(model.cascade, of)
+    parts = model.frame.digits(of.tensor, digit.position)
+    which = 0 if len(parts) == 1 else parts.index(digit.shape)
+    # of each carrier: the index digit that tells the coordinate, and what to add to it
+    stands: dict[tuple[TensorName, Key], tuple[int, int, int] | None] = {
+        (of.tensor, frozenset({digit.position})): (digit.position, which, 0)
+    }
+    known: dict[int, set[Place]] = {}
+    wild: set[int] = set()
+    for _ in range(len(model.statements) + 1):
+        before = dict(stands)
+        for s in model.statements:
+            for touch in carriers.touches.get(s.name, ()):
+                reading = next((r for r in s.reads if r.access == touch.access), None)
+                if reading is None or (touch.access.tensor, touch.key) not in stands:
+                    continue
+                at = stands[touch.access.tensor, touch.key]
+                slot = None if at is None else reading.slots[at[0]][at[1]]
+                if at is None or slot is None or slot.place is None:
+                    wild.add(s.number)
+                    place = None
+                elif slot.place[0] not in s.ranges:
+                    continue
+                else:
+                    place = (slot.place[0], slot.place[1] + at[2])
+                    known.setdefault(s.number, set()).add(place)
+                if touch.onto is not None:
+                    _carry(s, place, (s.name, touch.onto), stands)
+        if stands == before:
+            break
+    return Places(
+        known={n: tuple(sorted(p)) for n, p in known.items() if n not in wild}, wild=frozenset(wild)
+    )
+
+
+def _carry(
+    s: Statement,
+    place: Place | None,
+    key: tuple[TensorName, Key],
+    stands: dict[tuple[TensorName, Key], tuple[int, int, int] | None],
+) -> None:
+    """What a statement writes stands for its coordinate: where its variable is on the left."""
+    found: tuple[int, int, int] | None = None
+    for position, digits in enumerate(s.writes):
+        for n, slot in enumerate(digits):
+            if place is not None and slot.place is not None and slot.place[0] == place[0] != ZERO:
+                found = (position, n, place[1] - slot.place[1])
+    known = stands.get(key, found)
+    stands[key] = found if known == found else None
