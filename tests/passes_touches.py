@@ -27,12 +27,12 @@ class Carriers:
     """Which reads touch a fiber of a tensor: T carries itself; an Einsum that reads a carrier at variables v in the
     rank's position touches the fiber, and what it writes carries it again if all of v is on its left side.
 
-    Several reads of derived carriers along the same variables in the same direction (RM[m1] and RM[m1+1]) are one
-    touch: that of T if T is read there, else of a tensor that does not itself need the Einsum's result, and of these
-    the one that is read where it is written. Every read of T itself is a touch.
+    Of several reads along the same variables in the same direction (RM[m1] and RM[m1+1]) those are touches that tell
+    the coordinate best: reads of T; else of tensors that do not need the Einsum's result; and of these, or of the
+    others, those that are read where they are written.
 
-    `open` tells that the rule leaves open which read is the touch: there are reads in both directions (X[k] and
-    X[K-1-k]), or all that are read need the Einsum's result (S[k+1] = S[k] + D[k] with D[k] = A[k] - S[k]).
+    `open` tells that there are reads in both directions (A[k] and X[K-1-k]), which the rule says nothing about: here
+    they are different touches.
     """
 
     def __init__(self, program: Program, tensor: str, positions: tuple[int, ...], *, direct: bool = False) -> None:
@@ -56,19 +56,22 @@ class Carriers:
 
     def _of(self, einsum: Einsum) -> list[Touch]:
         own: dict[Along, list[Touch]] = {}
-        derived: dict[Along, list[tuple[tuple[bool, bool, bool], Touch]]] = {}
+        derived: dict[Along, list[tuple[tuple[bool, bool], Touch]]] = {}
         for access in read_accesses(einsum.expr):
             for key in sorted(self.keys.get(access.tensor, ()), key=str):
                 touch, along = self._touch(einsum, access, key)
                 if access.tensor == self.tensor:
-                    first = along not in own
-                    own.setdefault(along, []).append(touch if first else Touch(access, key, None))
+                    own.setdefault(along, []).append(touch)
                 elif along:
                     derived.setdefault(along, []).append((self._order(einsum, access, key), touch))
-        best = [min(found, key=lambda f: f[0])[1] for along, found in derived.items() if along not in own]
         ways = {*own, *derived}
         self.open |= len({frozenset(v for v, _ in along) for along in ways}) < len(ways)
-        self.open |= any(all(o[1] for o, _ in f) and min(f, key=lambda f: f[0]) is not f[0] for f in derived.values())
+        best = [
+            touch
+            for along, found in derived.items()
+            for order, touch in found
+            if along not in own and order == min(o for o, _ in found)
+        ]
         return [*(t for found in own.values() for t in found), *best]
 
     def _touch(self, einsum: Einsum, access: Access, key: Key) -> tuple[Touch, Along]:
@@ -81,12 +84,12 @@ class Carriers:
         after = next((w * left[v] for v, w in ways.items() if v in left), 1)
         return Touch(access, key, (onto, after) if again else None), frozenset(ways.items())
 
-    def _order(self, einsum: Einsum, access: Access, key: Key) -> tuple[bool, bool, bool]:
+    def _order(self, einsum: Einsum, access: Access, key: Key) -> tuple[bool, bool]:
         written = [e.output for e in self.program.cascade.einsums if e.name == access.tensor]
         sides = [[a.indices[p].expr for p in sorted(key[0])] for a in (access, *written)]
         origins = [[self.program.coordinate(r, dict.fromkeys(rank_variables(r), 0)) for r in s] for s in sides]
         lags = any(o != origins[0] for o in origins[1:])
-        return access.tensor == einsum.name, einsum.name in self.needs[access.tensor], lags
+        return einsum.name in self.needs[access.tensor], lags
 
 
 def signs(expr: RankExpr) -> Iterator[tuple[str, int]]:
