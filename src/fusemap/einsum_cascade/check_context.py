@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fusemap.diagnostics import Diagnostic, Span
 from fusemap.einsum_cascade.operators import Operators
 from fusemap.einsum_cascade.scope import input_names, known_shapes, rank_shapes
-from fusemap.einsum_cascade.source import Source, suggest
+from fusemap.einsum_cascade.source import Source, cascade_source, suggest
 from fusemap.einsum_cascade.types import NOWHERE, Access, Cascade, Chain, RankExpr, ShapeName, TensorName, VarName
 
 
@@ -55,7 +55,7 @@ def context_of(cascade: Cascade, operators: Operators, broken: frozenset[str]) -
         cascade=cascade,
         operators=operators,
         broken=broken,
-        source=Source(file=cascade.file, text=cascade.text, lines=tuple(cascade.text.split("\n"))),
+        source=cascade_source(cascade),
         inputs=frozenset(input_names(cascade)),
         definitions=definitions,
         shapes=frozenset(known_shapes(cascade)),

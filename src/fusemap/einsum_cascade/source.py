@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusemap.diagnostics import Diagnostic, InputError, Span, did_you_mean
-from fusemap.einsum_cascade.types import NOWHERE
+from fusemap.einsum_cascade.types import NOWHERE, Cascade
 
 MAX_BYTES = 1 << 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffd]")
@@ -42,6 +42,11 @@ def source_of(text: str, file: str) -> Source:
         line = plain.count("\n", 0, control.start()) + 1
         raise _refused(file, f"not a text file: character U+{ord(control.group()):04X} in line {line}")
     return Source(file=file, text=plain, lines=tuple(plain.split("\n")))
+
+
+def cascade_source(cascade: Cascade) -> Source:
+    """The text that a cascade was read from, for diagnostics at its spans."""
+    return Source(file=cascade.file, text=cascade.text, lines=tuple(cascade.text.split("\n")))
 
 
 def read_text(path: Path) -> str:

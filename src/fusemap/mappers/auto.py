@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 
 from fusemap.archspec.arithmetic import largest_divisor
 from fusemap.archspec.types import Array, Machine
-from fusemap.diagnostics import input_error
+from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.source import cascade_source
+from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.search import divisors
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Loop, Storage
 from fusemap.mappers.units import find_units, missing_operators
@@ -15,11 +18,27 @@ from fusemap.mappers.units import find_units, missing_operators
 MAX_GRID = 20_000
 
 
+def require_arrays(cascade: Cascade, spaces: Iterable[EinsumSpace], machine: Machine) -> None:
+    """InputError for every Einsum of `spaces` that no array computes, with what each array lacks."""
+    source = cascade_source(cascade)
+    place = {str(einsum.name): einsum.output.span for einsum in cascade.einsums}
+    errors = []
+    for space in spaces:
+        if any(find_units(array, space.operators) is not None for array in machine.arrays):
+            continue
+        needed = " and ".join(dict.fromkeys(space.operators))
+        lacking = [f"{a.name} lacks {', '.join(missing_operators(a, space.operators))}" for a in machine.arrays]
+        message = f"no array of {machine.name} computes {needed} of Einsum {space.name}"
+        errors.append(source.diagnostic(place[space.name], message, "; ".join(lacking)))
+    if errors:
+        raise InputError(tuple(errors))
+
+
 def single_einsum_nest(space: EinsumSpace, machine: Machine) -> tuple[EinsumMapping, str, tuple[str, ...]]:
     """A nest with every loop at the outermost memory, the memory to split with, and the ranks to split.
 
     The array is the one that takes the fewest cycles: every assignment of ranks to its dimensions is
-    tried, each spread over its largest divisor that fits. InputError: no array has the operators.
+    tried, each spread over its largest divisor that fits. Some array must have the operators (`require_arrays`).
     """
     array, spread = _best_array(space, machine)
     output = space.output.ranks
@@ -48,12 +67,7 @@ def _best_array(space: EinsumSpace, machine: Machine) -> tuple[Array, tuple[tupl
         time = space.points * cycles / math.prod(bound for _, bound in spread)
         if best is None or time < best[0]:
             best = (time, array, spread)
-    if best is None:
-        needed = " and ".join(dict.fromkeys(space.operators))
-        lacking = [f"{a.name} lacks {', '.join(missing_operators(a, space.operators))}" for a in machine.arrays]
-        raise input_error(
-            f"no array of {machine.name} computes {needed} of Einsum {space.name}", hint="; ".join(lacking)
-        )
+    assert best is not None, space
     return best[1], best[2]
 
 

@@ -10,7 +10,7 @@ from fusemap.archspec.types import Machine, Workload, absent_names, environment
 from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.types import Cascade
-from fusemap.mappers.auto import single_einsum_nest
+from fusemap.mappers.auto import require_arrays, single_einsum_nest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, Kept, read_table
 from fusemap.mappers.faults import name_faults, nest_faults
 from fusemap.mappers.names import LazyNames
@@ -55,7 +55,9 @@ def map_cascade(
     shapes = scope.known_shapes(cascade)
     tiles = {str(s): _whole(names, s, dataflow) for s in shapes if s in dataflow.model.tiles or s in (sizes or {})}
     problem = make_problem(cascade, workload, tiles)
-    binder = _Binder(dataflow=dataflow, machine=machine, problem=problem, names=names, cost=cost, bounds={})
+    binder = _Binder(
+        cascade=cascade, dataflow=dataflow, machine=machine, problem=problem, names=names, cost=cost, bounds={}
+    )
     return problem, binder.mapping()
 
 
@@ -87,6 +89,7 @@ def _whole(names: LazyNames, name: str, dataflow: Dataflow) -> int:
 class _Binder:
     """One application of a dataflow; `bounds` remembers evaluated loop bounds."""
 
+    cascade: Cascade
     dataflow: Dataflow
     machine: Machine
     problem: Problem
@@ -100,6 +103,7 @@ class _Binder:
         if covered:
             self._require_sound()
             self._require_needs()
+        require_arrays(self.cascade, (s for s in self.problem.spaces if s.name not in covered), self.machine)
         mates = {einsum: len(group) for group in self._alone(covered) for einsum in group}
         nests = tuple(
             self._nest(s) if s.name in covered else self._searched(s, mates[s.name]) for s in self.problem.spaces

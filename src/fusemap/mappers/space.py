@@ -14,7 +14,7 @@ from fusemap.einsum_cascade.points import is_view, point_operators
 from fusemap.einsum_cascade.printer import format_rank_expr, format_reduce
 from fusemap.einsum_cascade.resolve import extent, resolve_sizes
 from fusemap.einsum_cascade.sized import check_sizes
-from fusemap.einsum_cascade.source import Source
+from fusemap.einsum_cascade.source import cascade_source
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index
 from fusemap.mappers.recurrence import sequential_ranks
 from fusemap.mappers.types import EinsumSpace, Operand, Problem
@@ -68,7 +68,7 @@ class _Structure:
 
 def _refuse_data(cascade: Cascade) -> None:
     """InputError for every lookup and every topk: no reuse or traffic of theirs is known before they run."""
-    source = Source(file=cascade.file, text=cascade.text, lines=tuple(cascade.text.split("\n")))
+    source = cascade_source(cascade)
     start = "the built-in dataflows do not map data-dependent reads: Einsum"
     errors = []
     for einsum in (*cascade.inits, *cascade.einsums):
