@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fusemap.einsum_cascade.linear import CONSTANT, Symbolic, ordered, symbolic
+from fusemap.einsum_cascade.linear import Symbolic, ordered, symbolic
 from fusemap.einsum_cascade.passes.frame import Frame
 from fusemap.einsum_cascade.passes.zones import ZERO, Bound, Place
 from fusemap.einsum_cascade.scope import conditions_of, iterative_ranks, shape_of
-from fusemap.einsum_cascade.types import Affine, Einsum, FloorDiv, RankExpr, ShapeName, VarName
+from fusemap.einsum_cascade.types import Affine, Einsum, FloorDiv, Lookup, RankExpr, VarName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +59,22 @@ def cuts_of(frame: Frame, number: int, einsum: Einsum) -> Cut:
 
 def _same_function(high: RankExpr, low: RankExpr) -> frozenset[Bound] | None:
     """v//S == u//S holds where v == u."""
-    if type(high) is not type(low) or isinstance(high, Affine) or isinstance(low, Affine):
-        return None
-    if not hasattr(high, "shape") or not hasattr(low, "shape") or high.shape != low.shape:
+    if (
+        isinstance(high, Affine | Lookup)
+        or isinstance(low, Affine | Lookup)
+        or type(high) is not type(low)
+        or high.shape != low.shape
+    ):
         return None
     return frozenset({(high.var, low.var, 0), (low.var, high.var, 0)})
 
 
 def _atoms(frame: Frame, number: int, expr: RankExpr, sign: int) -> list[_Atom] | None:
     """The terms of an operand; None where it has another form."""
+    if isinstance(expr, Lookup):
+        return None
     if not isinstance(expr, Affine):
-        parts = frame.parts(expr.var) if hasattr(expr, "var") else ()
+        parts = frame.parts(expr.var)
         if len(parts) != 2 or expr.shape != parts[1]:
             return None
         return [_Atom(sign, (frame.node(expr.var, parts[0 if isinstance(expr, FloorDiv) else 1]), 0))]
@@ -117,7 +122,7 @@ def _variable(frame: Frame, number: int, var: VarName, sign: int) -> list[_Atom]
     if not frame.mirrored.get((var, number), False):
         return [_Atom(sign, (var, 0))]
     stop = iterative_ranks(frame.cascade).get(var)
-    last = symbolic(stop.bound) if stop is not None else {(None, ShapeName(shape_of(var))): 1}
+    last: Symbolic = symbolic(stop.bound) if stop is not None else {(None, shape_of(var)): 1}
     place = frame.place_of(last, -1)
     if place is None:
         return [_Atom(-sign, (var, 0)), _Atom(sign, ("?", 0), variable=False)]

@@ -135,9 +135,7 @@ def _equal(s: Statement, prefix: str) -> Iterator[Bound]:
 
 def _substituted(support: Zone, reading: Reading, s: Statement) -> Zone | None:
     """A tensor's support at the indices of a read; bounds on indices without a form are left out."""
-    places = {
-        index_node(p, d): slot.place for p, digits in enumerate(reading.slots) for d, slot in enumerate(digits)
-    }
+    places = {index_node(p, d): slot.place for p, digits in enumerate(reading.slots) for d, slot in enumerate(digits)}
     bounds: set[Bound] = set()
     for a, b, c in support:
         x, y = places.get(a, (a, 0)), places.get(b, (b, 0))
@@ -228,14 +226,24 @@ def _sources(
             if pair is None:
                 continue
             if writer.number in forms:
-                times = {(TIME, f"~{n}" if n in writer.ranges else n, c) for n, c in forms[writer.number]}
-                bounds = times | {(b, a, -c) for a, b, c in times}
-                if len(times) > 1:  # several coordinates: the time is the last of them
-                    bounds = {(b, a, -c) for a, b, c in times}
+                bounds = _times(pair, [(f"~{n}" if n in writer.ranges else n, c) for n, c in forms[writer.number]])
                 yield _source(links, target, writer.number, close(pair | bounds), frozenset())
             for source in reach[writer.number] if writer.number not in forms else ():
                 moved = frozenset((_old(a, writer), _old(b, writer), c) for a, b, c in source.zone)
                 yield _source(links, target, source.statement, close(pair | moved), source.steps)
+
+
+def _times(pair: Zone, places: Sequence[Place]) -> set[Bound]:
+    """Bounds on the time of a writer: the last of its coordinates."""
+    known = {(a, b): c for a, b, c in pair}
+    bounds: set[Bound] = set()
+    for node, offset in places:
+        bounds.add((node, TIME, -offset))
+        ahead = [c if n == node else None if (n, node) not in known else known[n, node] + c for n, c in places]
+        most = [a for a in ahead if a is not None]
+        if len(most) == len(ahead):
+            bounds.add((TIME, node, max(most)))
+    return bounds
 
 
 def _source(links: Links, target: Statement, number: int, zone: Zone | None, steps: frozenset[str]) -> _Source:

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from fusemap.einsum_cascade.linear import CONSTANT, Symbolic, symbolic
 from fusemap.einsum_cascade.passes.ranks import extended_positions, factors_of, tensor_ranks
 from fusemap.einsum_cascade.passes.zones import ZERO, Place
-from fusemap.einsum_cascade.scope import accesses, conditions_of, iterative_ranks, rank_variables, shape_of, variables_of
+from fusemap.einsum_cascade.scope import (
+    accesses,
+    conditions_of,
+    iterative_ranks,
+    rank_variables,
+    shape_of,
+    variables_of,
+)
 from fusemap.einsum_cascade.types import (
     Affine,
     Cascade,
@@ -130,10 +137,15 @@ class Frame:
         found: dict[ShapeName, VarName] = {}
         for var, stride in form:
             digit = digits[1] if stride is None else digits[0]
-            if var is None or digit in found or stride not in (None, digits[1]) or self.parts(var) != (digit,):
+            if var is None or digit in found or stride not in (None, digits[1]) or not self._ranges_over(var, digit):
                 return nothing
             found[digit] = var
         return tuple(Slot(place=(found[d], 0) if d in found else (ZERO, 0)) for d in digits)
+
+    def _ranges_over(self, var: VarName, digit: ShapeName) -> bool:
+        """Does a variable run over just this digit, by its name or an equal one?"""
+        parts = self.parts(var)
+        return len(parts) == 1 and self.same.get(parts[0], parts[0]) == self.same.get(digit, digit)
 
     def _slot(self, number: int, dimension: tuple[TensorName, int], expr: Affine) -> Slot:
         """An index of one variable: along it, or against it where exactly one of both is mirrored."""
@@ -148,7 +160,7 @@ class Frame:
             sign = form.pop(key)
             if self.mirrored.get((variables[0], number), False):  # v = last - v'
                 stop = iterative_ranks(self.cascade).get(variables[0])
-                last = symbolic(stop.bound) if stop is not None else {(None, shape_of(variables[0])): 1}
+                last: Symbolic = symbolic(stop.bound) if stop is not None else {(None, shape_of(variables[0])): 1}
                 form = _plus(form, last, sign)
                 form = _plus(form, {CONSTANT: 1}, -sign)
                 sign = -sign
@@ -229,7 +241,7 @@ def _split_shapes(cascade: Cascade, statements: tuple[Einsum, ...]) -> Iterator[
     strides = {s for e in exprs if isinstance(e, Affine) for v, s in symbolic(e) if v is not None and s is not None}
     strides |= {e.shape for e in exprs if isinstance(e, FloorDiv | Modulo)}
     for decl in cascade.shapes:
-        if len(decl.factors) > 1 and strides & set(factors_of(cascade, decl.name)):
+        if len(factors_of(cascade, decl.name)) > 1 and strides & set(factors_of(cascade, decl.name)):
             yield decl.name
 
 

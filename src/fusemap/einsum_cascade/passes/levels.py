@@ -68,7 +68,9 @@ def fiber_of(model: Model, of: RankOf) -> tuple[Fiber, dict[str, Place]] | None:
                 return None
             node = f"f{position}.{digit}"
             if shape in wanted or (wanted and whole):
-                order = min(n for n, d in enumerate(of.digits) if d.position == position and (whole or d.shape == shape))
+                order = min(
+                    n for n, d in enumerate(of.digits) if d.position == position and (whole or d.shape == shape)
+                )
                 node = f"x{order}.{digit}"
                 along[order, digit] = node
             ranges[node] = last
@@ -90,6 +92,7 @@ class Engine:
         self.carried: dict[tuple[TensorName, Key], Union] = {}
         self.outs: dict[TensorName, list[Union]] = {}
         self.touch: dict[int, Union] = {}
+        self.asked: dict[int, Union] = {}  # what data-dependent reads may touch: they visit one coordinate of all
         self.levels: dict[int, list[Union]] = {}  # statement -> per level, touches of it over (variables, x, f)
         self.steps: dict[int, list[Union]] = {}  # statement -> per level, points of it over (variables, f)
         self.tensor_ranges: dict[TensorName, Ranges] = {}
@@ -121,7 +124,11 @@ class Engine:
                         pending = True
         for statement in self.model.statements:
             touches = self.carriers.touches.get(statement.name, ())
-            self.touch[statement.number] = reduced(z for t in touches for z in self._touched(statement, t))
+            found = {
+                g: reduced(z for t in touches if t.gathers == g for z in self._touched(statement, t))
+                for g in (False, True)
+            }
+            self.touch[statement.number], self.asked[statement.number] = found[False], found[True]
 
     def _touched(self, statement: Statement, touch: Touch) -> Union:
         """Zones over the variables and the coordinate that one read touches."""
@@ -143,7 +150,7 @@ class Engine:
         recursive = any(inner.values())
         points: dict[int, Union] = {s.number: (EVERYWHERE,) for s in group}
         for level in range(_MOST):
-            touches = {s.number: self._at(s, points[s.number]) for s in group}
+            touches = {s.number: _at(self.touch[s.number], points[s.number]) for s in group}
             outs = self._outs(group, inner if recursive else {}, outer, touches, level)
             for name, union in outs.items():
                 known = self.outs.setdefault(name, [])
@@ -151,18 +158,12 @@ class Engine:
                     known.append(())
                 known[level] = reduced((*known[level], *union), self._ranges(name))
             for s in group:
-                self.levels.setdefault(s.number, []).append(touches[s.number])
+                asked = _at(self.asked[s.number], points[s.number])
+                self.levels.setdefault(s.number, []).append((*touches[s.number], *asked))
                 self.steps.setdefault(s.number, []).append(points[s.number])
             if not any(outs.values()):
-                break
+                break  # and what is asked for at this level has been noted
             points = {s.number: self._next(s, level) for s in group}
-
-    def _at(self, statement: Statement, points: Union) -> Union:
-        """The touches of a statement at some of its points."""
-        mine = self.touch[statement.number]
-        if points == (EVERYWHERE,) or not mine:
-            return mine
-        return reduced(close(z | p) for z in mine for p in points)
 
     def _before(self, statement: Statement, readings: Iterable[Reading], level: int) -> list[Zone]:
         """Zones over (variables, x, f): a touch of the level at x contributes to what these reads return."""
@@ -266,3 +267,10 @@ class Engine:
     def _within(self, zone: Zone, tensor: TensorName) -> Zone | None:
         """A zone of a tensor's indices with their ranges."""
         return close(zone | bounds_of(nodes_of(zone), self._ranges(tensor)))
+
+
+def _at(touches: Union, points: Union) -> Union:
+    """The touches at some points."""
+    if points == (EVERYWHERE,) or not touches:
+        return touches
+    return reduced(close(z | p) for z in touches for p in points)

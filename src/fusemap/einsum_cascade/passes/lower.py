@@ -12,7 +12,21 @@ from fusemap.einsum_cascade.passes.presence import sure_domains
 from fusemap.einsum_cascade.passes.ranks import RankOf
 from fusemap.einsum_cascade.passes.transfer import Transfer
 from fusemap.einsum_cascade.passes.types import PassCount
-from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Union, Zone, bounds_of, close, drop, for_all, nodes_of, reduced, rename
+from fusemap.einsum_cascade.passes.zones import (
+    SIZE,
+    ZERO,
+    Bound,
+    Union,
+    Zone,
+    bounds_of,
+    close,
+    drop,
+    for_all,
+    nodes_of,
+    reduced,
+    rename,
+)
+from fusemap.einsum_cascade.resolve import Sizes
 from fusemap.einsum_cascade.scope import iterative_ranks
 from fusemap.einsum_cascade.types import ShapeName, TensorName, VarName
 
@@ -40,27 +54,30 @@ def domains_of(model: Model) -> Mapping[int, Union]:
 
 
 def lower_bound(
-    model: Model, domains: Mapping[int, Union], of: RankOf, *, direct: bool = False, least: int | None = None
+    model: Model, domains: Mapping[int, Union], of: RankOf, *, direct: bool = False, sizes: Sizes | None = None
 ) -> Lower | None:
-    """A lower bound on passes of (tensor, rank), for all sizes that are at least `least` (see `least_size`).
+    """A lower bound on passes of (tensor, rank): at `sizes`, else for all sizes of at least `least_size`.
 
-    None if the rank has no difference-bound form.
+    None if the rank has no difference-bound form. Raises `TooHard` where the zones become too many.
     """
-    least = least_size(model) if least is None else least
+    least = least_size(model)
     found = fiber_of(model, of)
     if found is None:
         return None
     fiber, ranges = found
     stepping = _stepping(model, fiber)
-    ranges |= {n: (ZERO, 1 if n in stepping.values() else least) for n in size_nodes(model)}
+    known = {f"{SIZE}{s}": n for s, n in (sizes or {}).items() if f"{SIZE}{s}" not in stepping.values()}
+    for node in size_nodes(model):
+        ranges[node] = ZERO, known.get(node, 1 if node in stepping.values() or sizes else least)
     carriers = carriers_of(model.cascade, of, direct=direct)
     engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges))
     engine.run()
-    return _Count(model, engine, stepping).result()
+    return _Count(model, engine, stepping, known).result()
 
 
 class _Count:
-    def __init__(self, model: Model, engine: Engine, stepping: Mapping[VarName, str]) -> None:
+    def __init__(self, model: Model, engine: Engine, stepping: Mapping[VarName, str], known: Mapping[str, int]) -> None:
+        self.known = {ZERO: 0, **known}
         self.model = model
         self.engine = engine
         self.stepping = stepping
@@ -82,6 +99,8 @@ class _Count:
                 if case is not None and all(least <= 1 for _, least in case.steps):
                     own[name] = n + 1
         when = chosen.when if chosen is not None and passes > 1 else ()
+        if chosen is not None and count is None:
+            when = (*when, *(f"{n[1:]} >= {least}" for n, least in chosen.steps if least > 1))
         return Lower(passes=count or PassCount(constant=passes), when=when, assignment=tuple(own.items()))
 
     def _cover(self, statement: Statement, level: int) -> Union:
@@ -117,6 +136,9 @@ class _Count:
         found: list[_Case] = []
         floors = self.engine.transfer.ranges
         for zone in union:
+            zone = frozenset(b for b in zone if not self._holds(b))
+            if any(b[0] in self.known and b[1] in self.known for b in zone):
+                continue
             large = bounds_of((n for n in nodes_of(zone) if n[0] == SIZE), floors)
             capped = any(b == ZERO and a[0] == SIZE for a, b, _ in zone)
             if capped or close(zone | large) is None:
@@ -125,13 +147,16 @@ class _Count:
             steps = tuple(sorted((b, -c) for a, b, c in zone if a == ZERO and b in self.stepping.values()))
             when = tuple(
                 sorted(
-                    _relation(a, b, c)
-                    for a, b, c in zone
-                    if a != ZERO and b != ZERO and known.get((a, b), c + 1) > c
+                    _relation(a, b, c) for a, b, c in zone if a != ZERO and b != ZERO and known.get((a, b), c + 1) > c
                 )
             )
             found.append(_Case(steps, when))
         return min(found, key=lambda c: (len(c.when), max((n for _, n in c.steps), default=0)), default=None)
+
+    def _holds(self, bound: Bound) -> bool:
+        """Is it a bound between known sizes that is met?"""
+        a, b, c = bound
+        return a in self.known and b in self.known and self.known[a] - self.known[b] <= c
 
     def _steady(self, cases: list[_Case | None]) -> PassCount | None:
         """Passes that an iterative rank repeats: every further step needs the same number of further levels."""
@@ -139,9 +164,11 @@ class _Count:
             needs = [dict(c.steps).get(size, 1) if c is not None else 0 for c in cases]
             for period in range(1, 5):
                 tail = needs[-2 * period - 1 :]
-                if len(tail) == 2 * period + 1 and all(
-                    b == a + 1 for a, b in zip(tail, tail[period:], strict=False)
-                ) and self._repeats(var, period):
+                if (
+                    len(tail) == 2 * period + 1
+                    and all(b == a + 1 for a, b in zip(tail, tail[period:], strict=False))
+                    and self._repeats(var, period)
+                ):
                     last = max(n for n, need in enumerate(needs, start=1) if need == needs[-1 - period])
                     return PassCount(
                         constant=last - period * needs[-1 - period], steps=period, shape=ShapeName(size[1:])
@@ -182,7 +209,7 @@ def least_size(model: Model) -> int:
     for statement in model.statements:
         for slots in (*(r.slots for r in statement.reads), statement.writes):
             offsets += [abs(slot.place[1]) for digits in slots for slot in digits if slot.place is not None]
-    return 2 + sum(offsets)
+    return 2 + int(sum(offsets))
 
 
 def _beside_sizes(zone: Zone) -> Zone:

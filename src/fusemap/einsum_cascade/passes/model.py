@@ -83,8 +83,8 @@ def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None) -> 
                 cut=cuts_of(frame, number, einsum),
             )
         )
-    ranges = {t: _index_ranges(frame, t) for t in frame.ranks}
-    return Model(cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=ranges)
+    reach = {t: _index_ranges(frame, t) for t in frame.ranks}
+    return Model(cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=reach)
 
 
 def index_node(position: int, digit: int) -> str:

@@ -35,7 +35,7 @@ def places_of(model: Model, of: RankOf) -> Places:
     }
     known: dict[int, set[Place]] = {}
     wild: set[int] = set()
-    for _ in range(len(model.statements) + 1):
+    for _ in range(2 * len(model.statements)):
         before = dict(stands)
         for s in model.statements:
             for touch in carriers.touches.get(s.name, ()):
@@ -56,9 +56,7 @@ def places_of(model: Model, of: RankOf) -> Places:
                     _carry(s, place, (s.name, touch.onto), stands)
         if stands == before:
             break
-    return Places(
-        known={n: tuple(sorted(p)) for n, p in known.items() if n not in wild}, wild=frozenset(wild)
-    )
+    return Places(known={n: tuple(sorted(p)) for n, p in known.items() if n not in wild}, wild=frozenset(wild))
 
 
 def _carry(
@@ -74,4 +72,8 @@ def _carry(
             if place is not None and slot.place is not None and slot.place[0] == place[0] != ZERO:
                 found = (position, n, place[1] - slot.place[1])
     known = stands.get(key, found)
-    stands[key] = found if known == found else None
+    if known is not None and found is not None and known[:2] == found[:2]:
+        found = max(known, found)  # D[k] of X[k] - X[k-1] stands for the later of both
+    elif known != found:
+        found = None
+    stands[key] = found

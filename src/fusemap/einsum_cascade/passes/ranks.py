@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fusemap.einsum_cascade.scope import iterative_ranks, rank_variables, shape_of
+from fusemap.einsum_cascade.linear import symbolic
+from fusemap.einsum_cascade.scope import iterative_ranks, plain_variable, rank_variables, shape_of
 from fusemap.einsum_cascade.types import Cascade, Modulo, RankExpr, ShapeName, TensorName
 
 
@@ -33,14 +34,14 @@ class RankOf:
 
 
 def factors_of(cascade: Cascade, shape: ShapeName) -> tuple[ShapeName, ...]:
-    """The digits of a shape, outer to inner; the shape itself if it is no product.
+    """The digits of a shape, outer to inner, those of M for P = M; the shape itself if it is no product.
 
     >>> from fusemap.einsum_cascade.catalog import load
     >>> factors_of(load("attention-1pass"), ShapeName("M"))
     ('M1', 'M0')
     """
-    decl = next((s for s in cascade.shapes if s.name == shape and len(s.factors) > 1), None)
-    if decl is None:
+    decl = next((s for s in cascade.shapes if s.name == shape and s.factors), None)
+    if decl is None or (len(decl.factors) == 1 and len(factors_of(cascade, decl.factors[0])) == 1):
         return (shape,)
     return tuple(f for factor in decl.factors for f in factors_of(cascade, factor))
 
@@ -96,12 +97,15 @@ def digits_of(cascade: Cascade, ranks: tuple[ShapeName, ...], extended: frozense
 
 
 def extended_positions(cascade: Cascade) -> Mapping[TensorName, frozenset[int]]:
-    """Indices of tensors that a statement writes with an offset, so that they have more coordinates than their rank."""
+    """Indices that reach beyond the shape of their variable: RM[m1+1], S[0], or i where `stop: i >= K`."""
     found: dict[TensorName, set[int]] = {}
+    iterative = iterative_ranks(cascade)
     for einsum in (*cascade.inits, *cascade.einsums):
-        iterative = iterative_ranks(cascade)
         for position, index in enumerate(einsum.output.indices):
-            if not rank_variables(index.expr) or any(v in iterative for v in rank_variables(index.expr)):
+            steps = [v for v in rank_variables(index.expr) if v in iterative]
+            plain = plain_variable(index.expr)
+            own = plain in iterative and symbolic(iterative[plain].bound) == {(None, shape_of(plain)): 1}
+            if not rank_variables(index.expr) or (steps and not own):
                 found.setdefault(einsum.name, set()).add(position)
     return {t: frozenset(p) for t, p in found.items()}
 
@@ -125,7 +129,7 @@ def owned_ranks(cascade: Cascade, *, parts: bool = False) -> tuple[RankOf, ...]:
         products = [s.name for s in cascade.shapes if len(s.factors) > 1]
         for shape in products:
             of = {
-                f: [d for d in digits if d.shape == f and d.position not in extended.get(tensor, ())]
+                f: [d for d in digits if d.shape == f and d.whole and d.position not in extended.get(tensor, ())]
                 for f in factors_of(cascade, shape)
             }
             if all(of.values()):

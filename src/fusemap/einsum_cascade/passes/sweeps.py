@@ -109,12 +109,38 @@ class _Plan:
         """The fewest sweeps, else sweeps repeated by an iterative rank."""
         everything = frozenset((*self.forms, *self.wild))
         plain = self._sweeps(frozenset(), everything, self.into)
-        if plain is not None:
-            return Upper(passes=PassCount(constant=max(1, len(plain))), lookahead=self._lookahead(plain))
-        return self._repeated(everything)
+        if plain is None:
+            return self._repeated(everything)
+        lookahead = self._lookahead(plain)
+        if lookahead.isdigit() and lookahead != "0" and not self.wild:
+            lookahead = str(min(int(lookahead), self._by_rows(len(plain), everything, int(lookahead))))
+        return Upper(passes=PassCount(constant=max(1, len(plain))), lookahead=lookahead)
+
+    def _by_rows(self, sweeps: int, everything: frozenset[int], otherwise: int) -> int:
+        """What is kept if statements run when their row comes by (p of a window p-W < m <= p), not their coordinate."""
+        rows: dict[int, tuple[Place, ...]] = {}
+        spread = [0, 0]
+        for number, places in self.forms.items():
+            node, offset = places[-1]
+            domain = self.links.domains[number]
+            known = {(a, b): c for a, b, c in domain or ()}
+            near = [v for v in self.links.model.statements[number].ranges if {(node, v), (v, node)} <= known.keys()]
+            if not near:
+                return otherwise
+            rows[number] = ((near[0], 0),)
+            if number in self.touching:
+                spread[0] = max(spread[0], known[near[0], node] - offset)
+                spread[1] = max(spread[1], known[node, near[0]] + offset)
+        edges: dict[int, list[Edge]] = {}
+        for edge in edges_of(self.links, rows, self.inner, self.carriers):
+            edges.setdefault(edge.target, []).append(edge)
+        found = self._sweeps(frozenset(), everything, edges)
+        if found is None or len(found) > sweeps:
+            return otherwise
+        return max((s.delay for s in found), default=0) + sum(spread)
 
     def _repeated(self, everything: frozenset[int]) -> Upper | None:
-        """Sweeps before, in every step of, and after a loop over an iterative rank that the fiber does not run along."""
+        """Sweeps before, in every step of, and after a loop over an iterative rank beside the fiber."""
         used = {node for places in self.forms.values() for node, _ in places}
         for var in self.links.iterative:
             place = self.links.model.frame.bound(var)
@@ -132,14 +158,12 @@ class _Plan:
             if first is None or body is None or last is None or not body:
                 continue
             offset = place[1] * len(body)
-            count = PassCount(
-                constant=len(first) + len(last) + offset, steps=len(body), shape=ShapeName(place[0][1:])
-            )
+            count = PassCount(constant=len(first) + len(last) + offset, steps=len(body), shape=ShapeName(place[0][1:]))
             return Upper(passes=count, lookahead=self._lookahead([*first, *body, *last]))
         return None
 
     def _loop(self, var: str) -> frozenset[int]:
-        """Statements with a coordinate in the loop of an iterative variable: those that come back to themselves by it."""
+        """Statements with a coordinate in the loop of an iterative variable: they come back to themselves by it."""
         stepping = {e.source for e in self.edges if var in e.steps} | {e.target for e in self.edges if var in e.steps}
         found = set()
         for number in stepping:
@@ -149,7 +173,11 @@ class _Plan:
             n
             for n in (*self.forms, *self.wild)
             if n in found
-            or (var in self.links.model.statements[n].ranges and n in self._needing(frozenset(found)) and self._reaches(n, found))
+            or (
+                var in self.links.model.statements[n].ranges
+                and n in self._needing(frozenset(found))
+                and self._reaches(n, found)
+            )
         )
 
     def _reaches(self, number: int, wanted: set[int]) -> bool:
@@ -185,9 +213,7 @@ class _Plan:
             level = further
         return None
 
-    def _free(
-        self, done: frozenset[int], wanted: frozenset[int], into: Mapping[int, Sequence[Edge]]
-    ) -> frozenset[int]:
+    def _free(self, done: frozenset[int], wanted: frozenset[int], into: Mapping[int, Sequence[Edge]]) -> frozenset[int]:
         """With what can run on finished data alone, without the fiber."""
         reached = set(done)
         changed = True
@@ -214,7 +240,10 @@ class _Plan:
                 break
             runs -= delays
         chunk = any(
-            not e.within for n in runs & self.touching for e in into.get(n, ()) if e.source in runs and e.source not in done
+            not e.within
+            for n in runs & self.touching
+            for e in into.get(n, ())
+            if e.source in runs and e.source not in done
         )
         return _Sweep(frozenset(runs), max(delays.values(), default=0) - min(delays.values(), default=0), chunk)
 
@@ -230,7 +259,8 @@ class _Plan:
         for edge in into.get(number, ()):
             bounded = (edge.behind if descending else edge.ahead) is not None
             here = edge.source in runs and bounded and edge.source not in self.wild and number not in self.wild
-            if not here and (edge.carrier or edge.source not in done):
+            passing = number in self.wild and edge.carrier and edge.source in runs - self.wild
+            if not (here or passing) and (edge.carrier or edge.source not in done):
                 return False
         return True
 
@@ -266,4 +296,3 @@ class _Plan:
         if any(s.chunk for s in sweeps):
             return f"{product} - 1" if not delay else f"{delay + 1}*{product} - 1"
         return "0" if not delay else f"{delay}*{product}"
-

@@ -7,11 +7,31 @@ exist, so a zone never claims too much.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fusemap.einsum_cascade.passes.model import Model, Reading, Slots, Statement, index_node
-from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Bound, Place, Ranges, Union, Zone, bounds_of, close, drop, nodes_of, reduced, rename
+from fusemap.einsum_cascade.passes.zones import (
+    SIZE,
+    ZERO,
+    Bound,
+    Place,
+    Ranges,
+    Union,
+    Zone,
+    bounds_of,
+    close,
+    drop,
+    nodes_of,
+    reduced,
+    rename,
+)
 from fusemap.einsum_cascade.types import TensorName
+
+_EFFORT = 2_500  # zones written in one analysis; the library's cascades need a tenth
+
+
+class TooHard(Exception):
+    """The zones of an analysis have become too many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +41,7 @@ class Transfer:
     model: Model
     domains: Mapping[int, Union]
     ranges: Mapping[str, Place]
+    spent: list[int] = field(default_factory=lambda: [0])
 
     def reads(self, union: Iterable[Zone], reading: Reading) -> Union:
         """Zones over a tensor's indices as zones over the reader's variables; what has no form is left out."""
@@ -38,8 +59,12 @@ class Transfer:
     def writes(self, union: Iterable[Zone], statement: Statement) -> Union:
         """Zones over a statement's variables as zones over the indices of what it writes; reduced variables go."""
         found: list[Zone | None] = []
+        zones = tuple(union)
+        self.spent[0] += len(zones)
+        if self.spent[0] > _EFFORT:
+            raise TooHard
         for domain in self.domains[statement.number]:
-            for zone in union:
+            for zone in zones:
                 found.append(self._written(zone, domain, statement))
         return reduced(found)
 
