@@ -7,7 +7,17 @@ import re
 from dataclasses import replace
 
 import pytest
-from dataflow_cases import MACHINES, attention, dataflow, other_machine, pairs, with_buffer
+from dataflow_cases import (
+    MACHINES,
+    attention,
+    data_dependent,
+    dataflow,
+    not_computed,
+    open_sizes,
+    other_machine,
+    pairs,
+    with_buffer,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,11 +25,8 @@ from fusemap.archspec import load_arch, load_workload, parse_workload
 from fusemap.archspec import registry as archs
 from fusemap.archspec.types import Machine, Workload
 from fusemap.diagnostics import DoesNotFit, InputError, Violation
-from fusemap.einsum_cascade import catalog, scope
-from fusemap.einsum_cascade.interpreter_defaults import fill_sizes
+from fusemap.einsum_cascade import catalog
 from fusemap.einsum_cascade.parser import parse
-from fusemap.einsum_cascade.points import is_view, point_operators
-from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import load_dataflow, names
 from fusemap.mappers.legality import violations
 from fusemap.mappers.types import Fanout, Loop, Storage
@@ -149,33 +156,8 @@ def test_the_smallest_buffer_is_named() -> None:
 # --- cascades that no dataflow spells out -----------------------------------------------------------
 
 SEARCHED = [name for name in names() if load_dataflow(name).model.otherwise == "search"]
-OPEN = {"M0": 64, "N0": 12, "G": 2, "K": 96, "N": 48, "I": 40, "J": 40, "T": 3}  # 16 and 4 else
 DATA = r"the built-in dataflows do not map data-dependent reads: Einsum (\w+) (?:reads \w+ at \w|selects .* topk\[)"
 UNITS = r"no array of unfused-cloud computes [\w ]+ of Einsum (\w+)$"
-
-
-def open_sizes(cascade: Cascade, workload: Workload) -> dict[str, int]:
-    """Sizes for the shapes that neither the workload nor the `shape` lines give."""
-    shapes = {str(shape) for shape in scope.known_shapes(cascade)}
-    filled, chosen = fill_sizes(cascade, {name: size for name, size in workload.sizes.items() if name in shapes})
-    return {str(name): OPEN.get(name, filled[name]) for name in chosen}
-
-
-def data_dependent(cascade: Cascade) -> set[str]:
-    """The Einsums of which only the data tell what they read."""
-    return {str(e.name) for e in (*cascade.inits, *cascade.einsums) if scope.depends_on_data(e)}
-
-
-def not_computed(cascade: Cascade, machine: Machine) -> set[str]:
-    """The Einsums whose operators are no sequence of units of any one array."""
-    found = set()
-    for einsum in (e for e in cascade.einsums if not is_view(e)):
-        point = point_operators(einsum)
-        word = "".join(f"{operator} " for operator in (*point.map, point.reduce) if operator)
-        units = ["|".join("".join(f"{o} " for o in u.pattern) for u in a.operators) for a in machine.arrays]
-        if not any(re.fullmatch(f"({array})*", word) for array in units):
-            found.add(str(einsum.name))
-    return found
 
 
 def refused_einsums(refusal: InputError, text: str) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome
+from dataflow_cases import data_dependent, not_computed, open_sizes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,7 @@ from fusemap.archspec import load_arch, load_workload
 from fusemap.archspec.types import Machine
 from fusemap.cli.explain_overview import OVERVIEWS
 from fusemap.cli.explain_text import Sources, exact, formula
-from fusemap.diagnostics import DoesNotFit, InputError
-from fusemap.einsum_cascade import scope
+from fusemap.diagnostics import InputError
 from fusemap.mappers.dataflow import load_dataflow, names
 from fusemap.mappers.types import Fanout, Storage
 from fusemap.sim.accounting import Accounting, OperatorCycles
@@ -161,19 +161,16 @@ def test_every_price_and_every_cycle_count_has_a_source(case: tuple[str, str, st
                 assert not priced or leaf.source, leaf.name
 
 
-def test_searched_cascades_of_the_whole_library_are_explained() -> None:
-    """Whatever can be evaluated can be explained; what cannot says why."""
-    explained = 0
-    sizes = {"M0": 16, "N": 64, "K": 64, "W": 16, "HK": 4, "I": 64, "J": 64, "T": 3}
-    for cascade in map(einsum_cascade.load, einsum_cascade.names()):
-        used = {name: size for name, size in sizes.items() if name in scope.known_shapes(cascade)}
-        try:
-            found = evaluate_case(cascade, load_arch("fusemax-cloud"), load_workload("BERT@256"), sizes=used)
-        except (InputError, DoesNotFit):
-            continue
-        explain(found)
-        explained += 1
-    assert explained >= 15
+@pytest.mark.parametrize("name", einsum_cascade.names())
+def test_searched_cascades_of_the_whole_library_are_explained(name: str) -> None:
+    """Whatever can be evaluated can be explained."""
+    cascade, machine, workload = einsum_cascade.load(name), load_arch("fusemax-cloud"), load_workload("BERT@256")
+    sizes = open_sizes(cascade, workload)
+    if data_dependent(cascade) or not_computed(cascade, machine):
+        with pytest.raises(InputError):
+            evaluate_case(cascade, machine, workload, sizes=sizes)
+    else:
+        explain(evaluate_case(cascade, machine, workload, sizes=sizes))
 
 
 def test_a_wrong_row_is_found(binding: Explanation) -> None:
