@@ -53,7 +53,7 @@ class PassAnalysis:
         return found
 
 
-def analyze_passes(
+def analyze(
     cascade: Cascade, *, sizes: Mapping[str, int] | None = None, tensor: str | None = None, rank: str | None = None
 ) -> PassAnalysis:
     """The number of passes of every (tensor, rank), or of those asked for, proven for every mapping.
@@ -62,7 +62,7 @@ def analyze_passes(
     answer is that at these sizes. InputError for a tensor or rank that the cascade does not have.
 
     >>> from fusemap.einsum_cascade.catalog import load
-    >>> found = analyze_passes(load("attention-3pass"), tensor="K", rank="M").passes[0]
+    >>> found = analyze(load("attention-3pass"), tensor="K", rank="M").passes[0]
     >>> str(found.passes), found.exact, [b.before for b in found.barriers]
     ('3', True, [('SN',), ('A',)])
     """
