@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Outcome
-from graph_cases import DIRECTIONS, DRAWN, dashed, graph, texts, unreadable
+from graph_cases import DIRECTIONS, DRAWN, dashed, graph, placed, texts, unreadable
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -19,9 +19,9 @@ from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
 from fusemap.einsum_cascade.types import ShapeName, TensorName
 from fusemap.validation.graph_canvas import Direction, edge_label
-from fusemap.validation.graph_dot import COLOURS, to_dot
+from fusemap.validation.graph_dot import BARRIER, COLOURS, to_dot
 from fusemap.validation.graph_draw import FORMATS, MOST_NODES, draw_graph, render
-from fusemap.validation.graph_passes import choose_row, graph_with_passes
+from fusemap.validation.graph_passes import choose_row, with_passes
 
 Run = Callable[..., Outcome]
 
@@ -101,70 +101,125 @@ def test_a_notebook_shows_the_drawing() -> None:
 def test_what_is_too_large_to_look_at_is_refused(text: str, message: str, fusemap: Run, tmp_path: Path) -> None:
     source, target = tmp_path / "large.cascade", tmp_path / "large.png"
     source.write_text(f"input A[k]\n{text}")
-    outcome = fusemap("export", "graph", str(source), "--out", str(target))
+    outcome = fusemap("export", "graph", str(source), "--plain", "--out", str(target))
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err and ".dot" in outcome.err
     assert not target.exists()
-    assert fusemap("export", "graph", str(source), "--out", str(tmp_path / "large.dot")).code == 0
+    assert fusemap("export", "graph", str(source), "--plain", "--out", str(tmp_path / "large.dot")).code == 0
 
 
 # --- the passes of a row --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_analysis_gives_the_passes_that_were_written_by_hand(name: str) -> None:
+    """FuseMax (MICRO 2024), taxonomy of attention: what each pass over M holds."""
+    made, by_hand = fm.graph(name), graph(name)
+    assert {n.name: n.number for n in made.nodes} == {n.name: n.number for n in by_hand.nodes}
+    assert [b.before for b in made.barriers] == [b.before for b in by_hand.barriers]
+    assert made.title == f"{name}: {len(made.numbers)} pass{'es' * (len(made.numbers) > 1)} over M of K"
+    for direction in DIRECTIONS:
+        figure = draw_graph(made, direction)
+        figure.draw_without_rendering()
+        assert unreadable(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "rank", "title"),
+    [
+        ("attention-1pass", "BQK", "M0", "2 passes over M0 of BQK"),
+        ("attention-1pass", "V", None, "1 pass over M of V"),
+        ("attention-1pass-causal", None, None, "1 pass over M of K"),
+        ("landmark-streaming", None, None, "1 pass over M of K"),
+        ("attention-3pass", None, "P", "1 pass over P of Q"),
+        ("attention-3pass", "SN", None, "2 passes over M of SN"),
+        ("attention-2pass", "LM", "M1", "3 passes over M1 of LM"),
+        ("power-iteration", "A", "J", "T passes over J of A"),
+    ],
+)
+def test_a_row_can_be_asked_for(name: str, tensor: str | None, rank: str | None, title: str) -> None:
+    made = fm.graph(name, tensor=tensor, rank=rank)
+    assert made.title == f"{name}: {title}"
+    assert crossed(draw_graph(made)) == crossed(draw_graph(made, "down")) == []
+    assert (tensor or made.tensor, rank or made.rank) == (made.tensor, made.rank)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "rank", "message"),
+    [
+        ("QKK", None, "no tensor QKK\n  did you mean QK?"),
+        (None, "m", "no rank m\n  did you mean M?"),
+        ("Q", "M", "Q of attention-3pass has no rank M"),
+        ("AV", None, "no Einsum of attention-3pass reads tensor AV, so there are no passes over it"),
+        ("AV", "F", "reads tensor AV along rank F"),
+    ],
+)
+def test_unknown_tensors_and_ranks(tensor: str | None, rank: str | None, message: str, fusemap: Run) -> None:
+    with pytest.raises(InputError) as caught:
+        fm.graph("attention-3pass", tensor=tensor, rank=rank)
+    assert message in str(caught.value)
+    options = [*(["--tensor", tensor] if tensor else []), *(["--rank", rank] if rank else [])]
+    outcome = fusemap("export", "graph", "attention-3pass", *options)
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", f"{caught.value}\n")
+
+
+def crossed(figure: Figure) -> list[str]:
+    """Boxes that the line of a barrier runs through."""
+    axes = figure.axes[0]
+    boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
+    lines = [line.get_window_extent().padded(1) for line in axes.lines if line.get_color() == BARRIER]
+    return [f"box {i}" for i, box in enumerate(boxes) if any(box.overlaps(line) for line in lines)]
+
+
+def test_a_planted_crossing_is_found() -> None:
+    drawn_graph = placed("attention-3pass", "right")
+    figure = draw_graph(graph("attention-3pass"))
+    place = drawn_graph.layout.place["SN"]
+    figure.axes[0].axvline(place[0] + 0.1, color=BARRIER)
+    assert "box 5" in crossed(figure) and crossed(draw_graph(graph("attention-3pass"))) == []
+
+
 def row(
-    tensor: str, rank: str, passes: int, *, upper: int | None = None, einsums: str = "", steps: int = 0
+    tensor: str, rank: str, passes: int, *, einsums: int = 1, upper: int | None = None, steps: int = 0
 ) -> RankPasses:
+    """A row of an analysis of 3-pass attention."""
     count = PassCount(constant=passes, steps=steps, shape=ShapeName("T") if steps else None)
+    names = ["QK", "GM", "SN", "SD", "A", "AV"][:einsums]
     return RankPasses(
         tensor=TensorName(tensor),
         rank=ShapeName(rank),
         passes=count,
         upper=count if upper is None else PassCount(constant=upper),
         direct=count,
-        assignment=tuple((TensorName(e), i + 1) for i, e in enumerate(einsums.split())),
+        assignment=tuple((TensorName(e), 1) for e in names),
         barriers=(Barrier(before=(TensorName("SN"), TensorName("SD")), visited_by=(TensorName("GM"),)),),
     )
 
 
-ROWS = (row("Q", "P", 1), row("K", "M", 3, einsums="QK SN A"), row("QK", "M", 3, einsums="GM A"), row("SN", "M", 2))
-
-
 @pytest.mark.parametrize(
-    ("tensor", "rank", "chosen"),
-    [(None, None, 1), ("QK", None, 2), (None, "P", 0), ("SN", "M", 3), (None, "M", 1)],
-)
-def test_the_row_is_the_asked_one_or_the_one_with_the_most(tensor: str | None, rank: str | None, chosen: int) -> None:
-    assert choose_row(ROWS, tensor, rank) is ROWS[chosen]
-
-
-def test_passes_that_grow_with_a_size_are_more() -> None:
-    growing = row("A", "J", 0, steps=1)
-    assert choose_row((*ROWS, growing), None, None) is growing
-    assert choose_row((), None, None) is None
-
-
-@pytest.mark.parametrize(
-    ("tensor", "rank", "messages"),
+    "rows",
     [
-        ("QQK", None, ["no fiber of tensor QQK is read\n  did you mean QK?"]),
-        (None, "m", ["no fiber of rank m is read\n  did you mean M?"]),
-        ("Q", "M", ["tensor Q has no rank M\n  its ranks: P"]),
-        ("QQK", "X", ["rank X", "tensor QQK"]),
+        (row("K", "M", 2), row("QK", "X", 5)),  # a rank of an input
+        (row("K", "M", 3), row("Q", "P", 2, einsums=6)),  # the most passes
+        (row("K", "M", 0, steps=1), row("V", "M", 9)),  # for large sizes
+        (row("K", "M", 1), row("Q", "P", 1, einsums=6)),  # a rank that is reduced
+        (row("K", "M", 3, einsums=2), row("V", "M", 3)),  # the most Einsums
+        (row("K", "M", 3), row("V", "M", 3)),  # the first
     ],
 )
-def test_unknown_tensors_and_ranks(tensor: str | None, rank: str | None, messages: list[str]) -> None:
-    with pytest.raises(InputError) as caught:
-        choose_row(ROWS, tensor, rank)
-    assert all(message in str(caught.value) for message in messages)
+def test_the_row_that_says_most_is_shown(rows: tuple[RankPasses, RankPasses]) -> None:
+    cascade = fm.load_cascade("attention-3pass")
+    assert choose_row(cascade, rows) is rows[0]
+    if rows[0].passes != rows[1].passes or len(rows[0].assignment) != len(rows[1].assignment):
+        assert choose_row(cascade, rows[::-1]) is rows[0]
+    assert choose_row(cascade, ()) is None
 
 
-def test_the_title_says_what_is_shown() -> None:
-    made = graph_with_passes(fm.load_cascade("attention-3pass"), ROWS, tensor="QK")
-    assert made.title == "attention-3pass: 3 passes over M of QK"
-    assert (made.tensor, made.rank, made.numbers) == ("QK", "M", (1, 2))
+def test_a_row_is_shown_with_its_barriers_and_what_is_not_proven() -> None:
+    made = with_passes(fm.load_cascade("attention-3pass"), row("QK", "M", 2, upper=3))
+    assert made.title == "attention-3pass: at least 2 passes over M of QK"
+    assert (made.tensor, made.rank) == ("QK", "M")
     assert [(b.before, b.visited_by) for b in made.barriers] == [("SN", ("GM",)), ("SD", ("GM",))]
-    unsure = graph_with_passes(fm.load_cascade("softmax"), [row("X", "K", 2, upper=3)])
-    assert unsure.title == "softmax: at least 2 passes over K of X"
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -183,3 +238,13 @@ def test_the_command_writes_every_format(suffix: str, fusemap: Run, tmp_path: Pa
 def test_the_command_prints_dot_text(fusemap: Run) -> None:
     outcome = fusemap("export", "graph", "attention-1pass")
     assert (outcome.code, outcome.out, outcome.err) == (0, to_dot(fm.graph("attention-1pass")), "")
+
+
+def test_the_command_takes_a_row_or_none(fusemap: Run) -> None:
+    asked = fusemap("export", "graph", "attention-1pass", "--tensor", "BQK", "--rank", "M0", "--json").json()
+    assert asked == fm.graph("attention-1pass", tensor="BQK", rank="M0").to_json()
+    assert asked["barriers"] == [{"before": "SLN", "visited_by": ["LM"]}]
+    plain = fusemap("export", "graph", "attention-1pass", "--plain", "--json").json()
+    assert {node["pass"] for node in plain["nodes"]} == {None} and plain["barriers"] == []
+    both = fusemap("export", "graph", "attention-1pass", "--plain", "--rank", "M")
+    assert (both.code, both.out) == (2, "") and "--plain shows no passes" in both.err

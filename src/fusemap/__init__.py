@@ -181,15 +181,17 @@ def run(
     return run_cascade(_cascade(cascade), sizes, inputs, seed=seed, **options)
 
 
-def graph(cascade: CascadeLike) -> CascadeGraph:
-    """The cascade as a graph: inputs and Einsums, who reads what.
+def graph(cascade: CascadeLike, *, tensor: str | None = None, rank: str | None = None) -> CascadeGraph:
+    """The cascade as a graph: who reads what, in which pass over `rank` of `tensor`, by default of an input.
 
-    >>> [edge.source for edge in graph("softmax").edges if edge.target == "SN"]
-    ['X', 'GM']
+    A notebook shows it drawn. Raises InputError for a tensor or rank that the cascade does not have.
+
+    >>> [(node.name, node.number) for node in graph("softmax").nodes]
+    [('X', None), ('GM', 1), ('SN', 2), ('SD', 2), ('Y', 3)]
     """
-    from fusemap.validation.graph_passes import graph_with_passes
+    from fusemap.validation.graph_passes import graph_of
 
-    return graph_with_passes(_cascade(cascade), ())
+    return graph_of(_cascade(cascade), tensor=tensor, rank=rank)
 
 
 def latex(cascade: CascadeLike) -> str:

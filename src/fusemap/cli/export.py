@@ -53,6 +53,9 @@ def latex_command(cascade: str, target: str | None, as_json: bool) -> None:
 @command.command("graph", short_help="The cascade's Einsums and reads, coloured by pass.")
 @click.argument("cascade", metavar="CASCADE")
 @click.option("--out", "target", metavar="FILE", help="Draw to a .svg, .png or .pdf file, or write .dot text.")
+@click.option("--tensor", metavar="T", help="Show the passes over this tensor.  [default: an input with most passes]")
+@click.option("--rank", metavar="R", help="Show the passes over this rank, or part of a rank.")
+@click.option("--plain", is_flag=True, help="Show no passes.")
 @click.option(
     "--direction",
     type=click.Choice(["right", "down"]),
@@ -61,7 +64,15 @@ def latex_command(cascade: str, target: str | None, as_json: bool) -> None:
     help="Where data flow to; down fits one column of a paper.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document: nodes, edges, barriers.")
-def graph_command(cascade: str, target: str | None, direction: Direction, as_json: bool) -> None:
+def graph_command(
+    cascade: str,
+    target: str | None,
+    tensor: str | None,
+    rank: str | None,
+    plain: bool,
+    direction: Direction,
+    as_json: bool,
+) -> None:
     """Draw CASCADE (a built-in name or a file): Einsums by pass, reads as edges, barriers as dashed lines.
 
     Without --out the text of the graph in the DOT language is printed.
@@ -69,12 +80,16 @@ def graph_command(cascade: str, target: str | None, direction: Direction, as_jso
     \b
     Example:
       fusemap export graph attention-3pass --out attention-3pass.pdf
-      fusemap export graph attention-1pass --direction down --out tiles.png
+      fusemap export graph attention-1pass --tensor BQK --rank M0 --direction down --out tiles.png
     """
-    from fusemap.validation.graph_passes import graph_with_passes
+    from fusemap.validation.graph import cascade_graph
+    from fusemap.validation.graph_passes import graph_of
 
     suffix = suffix_of(target, (*PICTURES, "dot")) if target else "dot"
-    graph = graph_with_passes(load(cascade), ())
+    if plain and (tensor or rank):
+        raise click.UsageError("--plain shows no passes, so --tensor and --rank have no meaning")
+    loaded = load(cascade)
+    graph = cascade_graph(loaded) if plain else graph_of(loaded, tensor=tensor, rank=rank)
     _give(_content(graph, suffix, direction), target, graph.to_json(), as_json=as_json)
 
 

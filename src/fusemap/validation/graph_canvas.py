@@ -146,17 +146,27 @@ def _ends(canvas: Canvas, name: str, port: float, side: int) -> tuple[Point, Poi
     return (along + side * half, across + port), (centre + side * column / 2, across + port)
 
 
-def pass_bands(canvas: Canvas) -> dict[int, tuple[float, float]] | None:
-    """From where to where along every pass goes; None where the columns of passes overlap."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """The columns of a pass: from where to where along, and the middle of the gap in front of them."""
+
+    start: float
+    end: float
+    gap: float
+
+
+def pass_bands(canvas: Canvas) -> dict[int, Band] | None:
+    """Where every pass goes; None where the columns of passes overlap."""
     layers_of: dict[int, list[int]] = {}
     for node in canvas.graph.nodes:
         if node.number is not None:
             layers_of.setdefault(node.number, []).append(canvas.layout.layer[node.name])
-    columns = canvas.layout.columns
     ends = {n: (min(found), max(found)) for n, found in sorted(layers_of.items())}
     if any(a[1] >= b[0] for a, b in pairwise(ends.values())):
         return None
+    starts = [centre - width / 2 for centre, width in canvas.layout.columns]
+    stops = [centre + width / 2 for centre, width in canvas.layout.columns]
     return {
-        n: (columns[low][0] - columns[low][1] / 2, columns[high][0] + columns[high][1] / 2)
+        n: Band(start=starts[low], end=stops[high], gap=(starts[low] + stops[max(low - 1, 0)]) / 2)
         for n, (low, high) in ends.items()
     }

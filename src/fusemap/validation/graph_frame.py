@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,14 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from fusemap.validation.graph import CascadeGraph
-from fusemap.validation.graph_canvas import FONTS, Canvas, text_width
+from fusemap.validation.graph_canvas import FONTS, Band, Canvas, text_width
 from fusemap.validation.graph_dot import BARRIER, INPUT, NO_PASS, colour_of
 
 INK = "#333333"
 MARGIN_IN, LINE_IN, BAND_IN, NARROWEST_IN = 0.08, 0.17, 0.5, 3.2
 SAMPLE_IN, SKIP_IN = 0.22, 0.16  # of the legend
 DOTTED, DASHED = (0, (1.2, 1.2)), (0, (4, 2.5))
-Bands = Mapping[int, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +29,16 @@ class Entry:
     line: Any = None
 
 
-def draw_passes(axes: Axes, placed: Canvas, bands: Bands) -> None:
+def draw_passes(axes: Axes, placed: Canvas, bands: Mapping[int, Band]) -> None:
     """The passes' names beside their columns, and a line where a barrier ends one; other barriers as edges."""
     right = placed.direction == "right"
-    for number, (start, end) in bands.items():
-        x, y = placed.at(((start + end) / 2, 0.0))
+    for number, band in bands.items():
+        x, y = placed.at(((band.start + band.end) / 2, 0.0))
         place = (x, y + 0.16) if right else (MARGIN_IN, y)
         sides = ("center", "bottom") if right else ("left", "center")
         axes.text(*place, f"pass {number}", fontproperties=FONTS["text"], ha=sides[0], va=sides[1])
     number_of = {n.name: n.number for n in placed.graph.nodes}
-    lined = {number: (left[1] + right_of[0]) / 2 for (_, left), (number, right_of) in pairwise(bands.items())}
+    lined = {number: band.gap for number, band in list(bands.items())[1:]}
     drawn = {number_of[b.before] for b in placed.graph.barriers}
     for number, along in lined.items():
         if number in drawn:

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
+from fusemap.diagnostics import input_error
+from fusemap.einsum_cascade.passes.analyze import analyze_passes
 from fusemap.einsum_cascade.passes.types import PassCount, RankPasses
-from fusemap.einsum_cascade.types import Cascade
+from fusemap.einsum_cascade.scope import accesses, input_names, shape_of
+from fusemap.einsum_cascade.types import Cascade, ShapeName
 from fusemap.validation.graph import CascadeGraph, cascade_graph
 
 
-def graph_with_passes(
-    cascade: Cascade, rows: Sequence[RankPasses], *, tensor: str | None = None, rank: str | None = None
-) -> CascadeGraph:
-    """The graph of a cascade with the passes of one row of its analysis; without any rows the plain graph.
+def graph_of(cascade: Cascade, *, tensor: str | None = None, rank: str | None = None) -> CascadeGraph:
+    """The graph of a cascade with its passes over `rank` of `tensor`; see `choose_row` for what is left open.
 
-    The row is that of `tensor` and `rank`; where they leave a choice the one with the most passes, then with
-    the most Einsums in them. Raises InputError for a tensor or rank without a row.
+    Raises InputError for a tensor or rank that the cascade does not have, or that nothing reads.
+
+    >>> from fusemap.einsum_cascade.catalog import load
+    >>> graph_of(load("attention-2pass")).title
+    'attention-2pass: 2 passes over M of K'
     """
-    row = choose_row(rows, tensor, rank)
-    if row is None:
-        return cascade_graph(cascade)
+    row = choose_row(cascade, _rows(cascade, tensor, rank))
+    if row is not None:
+        return with_passes(cascade, row)
+    if tensor is not None or rank is not None:
+        asked = f"along rank {rank}" if tensor is None else f"tensor {tensor}{f' along rank {rank}' if rank else ''}"
+        raise input_error(f"no Einsum of {cascade.name} reads {asked}, so there are no passes over it")
+    return cascade_graph(cascade)
+
+
+def _rows(cascade: Cascade, tensor: str | None, rank: str | None) -> tuple[RankPasses, ...]:
+    """The rows to choose from; where nothing is asked for those of inputs, as what is derived needs no more passes."""
+    if tensor is None and rank is None:
+        read = [n for n in input_names(cascade) if any(a.tensor == n for e in cascade.einsums for a in accesses(e))]
+        return tuple(row for name in read for row in analyze_passes(cascade, tensor=name).passes)
+    return analyze_passes(cascade, tensor=tensor, rank=rank).passes
+
+
+def with_passes(cascade: Cascade, row: RankPasses) -> CascadeGraph:
+    """The graph of a cascade with the passes, barriers and title of one row of its analysis."""
     return cascade_graph(
         cascade,
         dict(row.assignment),
@@ -31,23 +50,26 @@ def graph_with_passes(
     )
 
 
-def choose_row(rows: Sequence[RankPasses], tensor: str | None, rank: str | None) -> RankPasses | None:
-    """The row to show; None if there are none and none is asked for."""
-    wrong = [
-        Diagnostic(message=f"no fiber of {noun} {name} is read", hint=did_you_mean(name, valid, noun=f"{noun}s"))
-        for noun, name, valid in (
-            ("tensor", tensor, [str(r.tensor) for r in rows]),
-            ("rank", rank, [str(r.rank) for r in rows]),
-        )
-        if name is not None and name not in valid
-    ]
-    if wrong:
-        raise InputError(tuple(wrong))
-    found = [r for r in rows if tensor in (None, r.tensor) and rank in (None, r.rank)]
-    if rows and not found:
-        ranks = ", ".join(dict.fromkeys(str(r.rank) for r in rows if r.tensor == tensor))
-        raise InputError((Diagnostic(message=f"tensor {tensor} has no rank {rank}", hint=f"its ranks: {ranks}"),))
-    return max(found, key=lambda r: (_size(r.passes), len(r.assignment)), default=None)
+def choose_row(cascade: Cascade, rows: Sequence[RankPasses]) -> RankPasses | None:
+    """The row that says most: a rank of an input rather than a part of one, then the most passes, a rank that
+    is reduced, the most Einsums in its passes, the first. None if there are no rows.
+    """
+    given = set(input_names(cascade))
+    whole = {row.rank for row in rows if row.tensor in given}
+    reduced = _reduced(cascade)
+    return max(
+        rows,
+        key=lambda row: (row.rank in whole, _size(row.passes), row.rank in reduced, len(row.assignment)),
+        default=None,
+    )
+
+
+def _reduced(cascade: Cascade) -> set[ShapeName]:
+    """Shapes that an Einsum reduces, wholly or by a part; another name of a shape (`P = M`) is another rank."""
+    found = {shape_of(v.var) for e in cascade.einsums if e.reduce is not None for v in e.reduce.variables}
+    while more := {s.name for s in cascade.shapes if len(s.factors) > 1 and found & set(s.factors)} - found:
+        found |= more
+    return found
 
 
 def _size(count: PassCount) -> tuple[int, int]:
@@ -58,7 +80,7 @@ def _size(count: PassCount) -> tuple[int, int]:
 def describe(row: RankPasses) -> str:
     """The number of passes in words.
 
-    >>> from fusemap.einsum_cascade.types import ShapeName, TensorName
+    >>> from fusemap.einsum_cascade.types import TensorName
     >>> one = PassCount(constant=1)
     >>> describe(RankPasses(tensor=TensorName("K"), rank=ShapeName("M"), passes=one, upper=one, direct=one))
     '1 pass over M of K'
