@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fusemap.diagnostics import input_error
-from fusemap.einsum_cascade.passes.analyze import analyze_passes
+from fusemap.einsum_cascade.passes.analyze import analyze
 from fusemap.einsum_cascade.passes.types import PassCount, RankPasses
 from fusemap.einsum_cascade.scope import accesses, input_names, shape_of
 from fusemap.einsum_cascade.types import Cascade, ShapeName
@@ -34,8 +34,8 @@ def _rows(cascade: Cascade, tensor: str | None, rank: str | None) -> tuple[RankP
     """The rows to choose from; where nothing is asked for those of inputs, as what is derived needs no more passes."""
     if tensor is None and rank is None:
         read = [n for n in input_names(cascade) if any(a.tensor == n for e in cascade.einsums for a in accesses(e))]
-        return tuple(row for name in read for row in analyze_passes(cascade, tensor=name).passes)
-    return analyze_passes(cascade, tensor=tensor, rank=rank).passes
+        return tuple(row for name in read for row in analyze(cascade, tensor=name).passes)
+    return analyze(cascade, tensor=tensor, rank=rank).passes
 
 
 def with_passes(cascade: Cascade, row: RankPasses) -> CascadeGraph:
