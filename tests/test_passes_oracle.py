@@ -92,6 +92,21 @@ def test_the_definition_holds_for_every_schedule_of_many_random_cascades(family:
     assert [c for seed in range(SLOW // len(FAMILIES)) for c in complaints(program(10_000 + seed, family))] == []
 
 
+@pytest.mark.parametrize("step", ("S[k] + D[k]", "D[k] + S[k]"))
+def test_the_order_of_operands_does_not_change_the_number_of_passes(step: str) -> None:
+    head = "cascade order\ninput A[k]\nstop: k >= K\ninit: S[0] = 0\nD[k] = A[k] - S[k]\n"
+    found = {c.of.tensor: c.passes for c in cases(f"{head}S[k+1] = {step}\nZ[k] = S[k+1] / S[K]\n", {"K": 4})}
+    assert found == {"A": 2, "D": 2, "S": 1}
+
+
+@pytest.mark.xfail(raises=IndexError, reason="a tensor without any present element has no extents")
+def test_a_tensor_that_is_absent_as_a_whole_has_no_passes() -> None:
+    text = "cascade absent\ninput A[k]\nX[k: k<1] = A[k]\nY[k: k>0] = X[k]\nZ = sum[k] max(Y[k], A[k])\n"
+    small = instance.instance_of(parse(text), {"K": 4})
+    of = next(r for r in owned_ranks(parse(text)) if r.tensor == "Y")
+    assert reference.reference_levels(small, of) is None
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_random_cascades_tell_numbers_of_passes_apart(family: str) -> None:
     made = [program(seed, family) for seed in range(40)]
