@@ -33,8 +33,9 @@ def graph_of(cascade: Cascade, *, tensor: str | None = None, rank: str | None = 
 def _rows(cascade: Cascade, tensor: str | None, rank: str | None) -> tuple[RankPasses, ...]:
     """The rows to choose from; where nothing is asked for those of inputs, as what is derived needs no more passes."""
     if tensor is None and rank is None:
-        read = [n for n in input_names(cascade) if any(a.tensor == n for e in cascade.einsums for a in accesses(e))]
-        return tuple(row for name in read for row in analyze(cascade, tensor=name).passes)
+        read = {a.tensor for e in cascade.einsums for a in accesses(e) if a.indices}
+        names = (name for name in input_names(cascade) if name in read)
+        return tuple(row for name in names for row in analyze(cascade, tensor=name).passes)
     return analyze(cascade, tensor=tensor, rank=rank).passes
 
 
