@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
@@ -18,6 +19,7 @@ from fusemap.einsum_cascade.operators import BUILTIN
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.points import is_constant, is_view, point_operators
 from fusemap.einsum_cascade.scope import accesses, conditions_of, depends_on_data, lookups
+from fusemap.einsum_cascade.types import Einsum
 
 
 def shape(name: str) -> sp.Symbol:
@@ -30,16 +32,31 @@ def counts(name_or_text: str) -> dict[tuple[str, str], OperationCount]:
     return {(c.einsum, c.operator): c for c in operation_counts(cascade)}
 
 
+SMALL = {"E": 2, "F": 3, "N": 2, "J": 3, "T": 3, "H": 4, "HK": 2, "G": 2, "C": 2, "R": 3, "D": 3, "L": 2, "X": 4}
+
+
 @pytest.mark.parametrize("name", names())
 def test_counts_of_the_library_equal_those_counted(name: str) -> None:
+    """They also name the operators of a point, of which a view has none."""
     cascade = load(name)
     cases = [
-        sized(cascade, M=keys, M0=chunk, P=queries, E=2, F=3, K=keys, N=2, J=3, T=3, HK=2, G=2)
+        sized(cascade, M=keys, M0=chunk, P=queries, K=keys, **SMALL)
         for keys, chunk, queries in [(6, 2, 7), (4, 4, 3), (1, 1, 1)]
     ]
     found = assert_counts(cascade, *cases)
     filtered = any(conditions_of(e) or depends_on_data(e) for e in cascade.einsums)
     assert all(c.exact for c in found) or (filtered and "causal" not in name and "window" not in name)
+    for einsum in cascade.einsums:
+        assert_operators(einsum, found)
+
+
+def assert_operators(einsum: Einsum, found: Sequence[OperationCount]) -> None:
+    """Counts of an Einsum are of the operators of its point; a view has none."""
+    point = point_operators(einsum)
+    expected = {(o, "map") for o in point.map} | ({(point.reduce, "reduce")} if point.reduce else set())
+    assert {(c.operator, c.kind) for c in found if c.einsum == einsum.name} == expected
+    gathers = any(lookups(a) for a in accesses(einsum))
+    assert is_view(einsum) == (not (expected or gathers or is_constant(einsum.expr)))
 
 
 def test_counts_are_expressions_of_the_shapes_even_of_those_that_sympy_calls_constants() -> None:
@@ -198,16 +215,3 @@ def test_an_operator_used_twice_is_counted_twice_and_a_registered_one_too() -> N
 def test_the_operators_of_a_point(name: str, einsum: str, operators: tuple[str, ...], reduce: str | None) -> None:
     found = point_operators(next(e for e in load(name).einsums if e.name == einsum))
     assert (found.map, found.reduce) == (operators, reduce)
-
-
-@pytest.mark.parametrize("name", names())
-def test_counts_name_the_operators_of_a_point_and_views_have_none(name: str) -> None:
-    cascade = load(name)
-    counted = {(c.einsum, c.operator, c.kind) for c in operation_counts(cascade)}
-    for einsum in cascade.einsums:
-        found = point_operators(einsum)
-        expected = {(einsum.name, o, "map") for o in found.map}
-        expected |= {(einsum.name, found.reduce, "reduce")} if found.reduce else set()
-        assert {c for c in counted if c[0] == einsum.name} == expected
-        gathers = any(lookups(a) for a in accesses(einsum))
-        assert is_view(einsum) == (not (expected or gathers or is_constant(einsum.expr)))

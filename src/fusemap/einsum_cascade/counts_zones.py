@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sympy as sp
@@ -72,6 +73,7 @@ def shape(name: str) -> Symbol:
     return sp.Symbol(name, integer=True, positive=True)
 
 
+@lru_cache(maxsize=4096)  # a cascade asks the same of few expressions, over and over
 def is_nonnegative(expr: Expr) -> bool:
     """Is `expr` >= 0 for all shapes >= 1? Sufficient: its coefficients in shape - 1 are all >= 0."""
     expanded = sp.expand(expr)
@@ -101,6 +103,7 @@ def holds_everywhere(g: Expr, extents: Mapping[Symbol, Expr]) -> bool:
     return is_nonnegative(least)
 
 
+@lru_cache(maxsize=4096)
 def as_bound(g: Expr, var: Symbol) -> Bound | None:
     """`g` as an expression linear in `var`; None where it is not."""
     if var not in g.free_symbols:
