@@ -68,6 +68,16 @@ class Program:
                 found.setdefault(tensor, set()).add(at)
         return {t: frozenset(e) for t, e in found.items()}
 
+    def reach(self, tensor: str) -> tuple[int, ...]:
+        """How many coordinates a tensor has at each index, those that conditions cut away included."""
+        written = [a for a in (*self.cascade.inputs, *(e.output for e in self.statements)) if a.tensor == tensor]
+        return tuple(1 + max(self._last(a.indices[n].expr) for a in written) for n in range(len(written[0].indices)))
+
+    def _last(self, expr: RankExpr) -> int:
+        names = dict.fromkeys(rank_variables(expr))
+        points = (dict(zip(names, at, strict=True)) for at in product(*(range(self.extent(v)) for v in names)))
+        return max(self.coordinate(expr, at) for at in points)
+
     def element(self, access: Access, at: Mapping[str, int]) -> Element:
         """What an access reads or writes at a point."""
         return access.tensor, tuple(self.coordinate(i.expr, at) for i in access.indices)

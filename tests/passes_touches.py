@@ -31,8 +31,8 @@ class Carriers:
     the coordinate best: reads of T; else of tensors that do not need the Einsum's result; and of these, or of the
     others, those that are read where they are written.
 
-    `open` tells that there are reads in both directions (A[k] and X[K-1-k]), which the rule says nothing about: here
-    they are different touches.
+    Reads in opposite directions (A[k] and X[K-1-k]) are different touches. The direction is that in which the
+    coordinate changes: S[j] and A[K-1-j] go the same way where S[j+1] = S[j] + A[K-1-j].
     """
 
     def __init__(self, program: Program, tensor: str, positions: tuple[int, ...], *, direct: bool = False) -> None:
@@ -40,7 +40,6 @@ class Carriers:
         self.keys: dict[str, set[Key]] = {tensor: {(frozenset(positions), 1)}}
         self.needs = needed_tensors(program.statements)
         self.touches: dict[int, list[Touch]] = {}
-        self.open = False
         size = 0
         while size != sum(map(len, self.keys.values())):
             size = sum(map(len, self.keys.values()))
@@ -64,8 +63,6 @@ class Carriers:
                     own.setdefault(along, []).append(touch)
                 elif along:
                     derived.setdefault(along, []).append((self._order(einsum, access, key), touch))
-        ways = {*own, *derived}
-        self.open |= len({frozenset(v for v, _ in along) for along in ways}) < len(ways)
         best = [
             touch
             for along, found in derived.items()
@@ -125,7 +122,7 @@ class Fiber:
     def __init__(self, carriers: Carriers, positions: tuple[int, ...], fixed: tuple[int, ...]) -> None:
         self.program, self.carriers = carriers.program, carriers
         self.positions, self.fixed = positions, fixed
-        self.extents = rank_extents(self.program, carriers.tensor, positions)
+        self.extents = tuple(self.program.reach(carriers.tensor)[p] for p in positions)
         self._carried: dict[tuple[Element, Key], Coordinates] = {}
 
     def touched(self, point: Point) -> Coordinates:
@@ -173,11 +170,6 @@ def rank_names(program: Program, tensor: str) -> list[str]:
             here = ["*".join(v.upper() for v in rank_variables(i.expr)) for i in access.indices]
             names = [n or h for n, h in zip(names or here, here, strict=True)]
     return names
-
-
-def rank_extents(program: Program, tensor: str, positions: tuple[int, ...]) -> tuple[int, ...]:
-    """How far the tensor reaches at each of the positions."""
-    return tuple(1 + max(at[p] for at in program.elements[tensor]) for p in positions)
 
 
 def told_by(touch: Touch) -> Iterator[str]:

@@ -23,7 +23,7 @@ from fusemap.einsum_cascade.types import ShapeName
 
 FAST = 40
 SLOW = 2000
-MOST_POINTS = 6000  # of an instance
+MOST_POINTS = 4000  # of an instance
 
 
 def value(text: str, sizes: Mapping[str, int]) -> int:
@@ -51,10 +51,7 @@ def too_many(made: PassProgram, found: PassAnalysis) -> Iterator[str]:
     """Where the proven passes are more than the definition gives at the least sizes for which they are said to hold."""
     given = {s: max(n, found.least) for s, n in made.sizes.items()}
     sizes = shape_sizes(found.cascade, given)
-    if (
-        prod(given.values()) * (max(given.values()) if len(given) == 1 else 1) * len(found.cascade.einsums)
-        > MOST_POINTS
-    ):
+    if prod(sorted(sizes.values())[-2:]) * len(found.cascade.einsums) > MOST_POINTS:
         return
     small = instance_of(found.cascade, given)
     ranks = {(r.tensor, r.rank): r for r in owned_ranks(found.cascade)}
