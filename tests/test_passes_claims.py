@@ -83,7 +83,7 @@ def test_the_analysis_gives_the_right_number(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-@pytest.mark.parametrize("length", (4, 5, 6))
+@pytest.mark.parametrize("length", (4, 5))
 def test_the_fewest_loads_are_those_of_theorem_1_at_every_length(name: str, length: int) -> None:
     claim = replace(CLAIMS[name], passes=RIGHT[name], sizes=((CLAIMS[name].rank, length),))
     best = least_loads(claim.text, dict(claim.sizes), claim.tensor, claim.rank, room=claim.room)

@@ -80,7 +80,7 @@ def test_the_definition_holds_for_every_schedule_of_random_cascades(family: str)
     assert [c for seed in range(FAST // len(FAMILIES)) for c in complaints(program(seed, family))] == []
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(programs())
 def test_the_definition_holds_for_every_schedule_of_any_cascade(made: PassProgram) -> None:
     assert complaints(made) == []

@@ -21,7 +21,7 @@ from fusemap.einsum_cascade.passes.reference import reference_levels
 from fusemap.einsum_cascade.passes.types import PassCount, RankPasses
 from fusemap.einsum_cascade.types import ShapeName
 
-FAST = 40
+FAST = 25
 SLOW = 2000
 MOST_POINTS = 4000  # of an instance
 
