@@ -55,6 +55,7 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
         lambda: fm.reproduce("fusemax", accounting="principled"),
     ),
     (("audit", "fusemax"), lambda: fm.audit("fusemax")),
+    (("taxonomy",), fm.taxonomy),
     (("export", "graph", "attention-1pass"), lambda: fm.graph("attention-1pass")),
 ]
 WITHOUT_A_FUNCTION = {"list", "schema"}  # names and files' schemas, no results

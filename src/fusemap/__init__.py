@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fusemap.validation.graph import CascadeGraph
     from fusemap.validation.reproduce import Bench
     from fusemap.validation.reproduction import Reproduction
+    from fusemap.validation.taxonomy_rows import Taxonomy
 
 __version__ = "0.1.0"
 
@@ -59,6 +60,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "InputError": ("fusemap.diagnostics", "InputError"),
         "Machine": ("fusemap.archspec.types", "Machine"),
         "Report": ("fusemap.sim.report", "Report"),
+        "Taxonomy": ("fusemap.validation.taxonomy_rows", "Taxonomy"),
         "Timing": ("fusemap.sim.report", "Timing"),
         "Reproduction": ("fusemap.validation.reproduction", "Reproduction"),
         "Workload": ("fusemap.archspec.types", "Workload"),
@@ -83,6 +85,7 @@ __all__ = [
     "Machine",
     "Report",
     "Reproduction",
+    "Taxonomy",
     "Timing",
     "Workload",
     "audit",
@@ -100,6 +103,7 @@ __all__ = [
     "load_workload",
     "reproduce",
     "run",
+    "taxonomy",
     "timing",
 ]
 
@@ -220,6 +224,13 @@ def audit(study: str) -> Audit:
     from fusemap.validation.audit import audit as audited
 
     return audited(_bench(study))
+
+
+def taxonomy() -> Taxonomy:
+    """Attention algorithms by the passes of their cascades: FuseMax's Table I for every attention of the library."""
+    from fusemap.validation.taxonomy_rows import taxonomy as analysed
+
+    return analysed()
 
 
 def list_archs() -> tuple[str, ...]:

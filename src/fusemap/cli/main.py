@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
+        "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
         "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX or as a graph."),
         "schema": ("fusemap.cli.schema:command", "Print the JSON schema of a file format."),
     }
