@@ -16,7 +16,7 @@ from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.execution import Execution, run_cascade, summary
-from fusemap.einsum_cascade.scope import outputs
+from fusemap.einsum_cascade.scope import input_names, outputs
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """Execute CASCADE (a built-in name or a file) in float64 on standard normal inputs.
 
-    Shapes without --size get small sizes, which are printed; with --input they follow from the arrays.
+    Inputs that are indices are uniform coordinates. Shapes without --size get small sizes, which are printed; with
+    --input they follow from the arrays.
 
     \b
     Example:
@@ -76,13 +77,22 @@ def write_outputs(found: Execution, path: str) -> None:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
+def drawn(found: Execution) -> str:
+    """How the random inputs were drawn."""
+    indices = set(found.coordinates)
+    if not indices:
+        return "standard normal inputs"
+    others = "" if indices == set(input_names(found.cascade)) else "standard normal inputs, "
+    return f"{others}uniform coordinates in {', '.join(found.coordinates)}"
+
+
 def report(found: Execution) -> str:
     """The execution for people: sizes, one line per output, seconds."""
     sizes = ", ".join(f"{name}={size}" for name, size in found.sizes.items())
     lines = [f"{found.cascade.name}: {sizes}"]
     if found.chosen:
         lines.append(f"sizes chosen here, --size sets others: {', '.join(found.chosen)}")
-    lines.append("inputs from a file" if found.seed is None else f"standard normal inputs, seed {found.seed}")
+    lines.append("inputs from a file" if found.seed is None else f"{drawn(found)}, seed {found.seed}")
     rows = []
     for name in outputs(found.cascade):
         facts = summary(name, found.tensors[name])

@@ -45,6 +45,12 @@ class Execution(Mapping[str, NDArray[Any]]):
         """The size of every shape."""
         return {str(name): size for name, size in self.extents.shapes.items()}
 
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The inputs that are read as indices."""
+        indices = index_limits(self.cascade, self.extents.tensors)
+        return tuple(str(name) for name in input_names(self.cascade) if name in indices)
+
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in outputs(self.cascade):
             raise KeyError(name)
