@@ -10,7 +10,8 @@ import graphlib
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ FACADE = ("fusemap", "fusemap.__main__")  # may import anything
 HEAVY = ("numpy", "sympy", "pandas", "matplotlib", "networkx", "pydantic")
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """Every module of the package, parsed."""
     return {_module_name(path): ast.parse(path.read_text(), str(path)) for path in sorted(SOURCES.rglob("*.py"))}
@@ -39,7 +41,7 @@ def _module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(tree: ast.Module, known: Sequence[str]) -> Iterator[str]:
+def imported(tree: ast.Module, known: Container[str]) -> Iterator[str]:
     """The `fusemap` modules that the module imports, anywhere in it; a relative import comes out as `.`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -62,7 +64,7 @@ def wrong_imports(trees: Mapping[str, ast.Module]) -> list[str]:
         if part not in rank:
             wrong.append(f"{module} has no layer")
             continue
-        for target in imported(tree, list(trees)):
+        for target in imported(tree, trees):
             other = target.split(".")[1] if target.count(".") and target != "." else target
             if other != part and rank.get(other, -1) <= rank[part]:
                 wrong.append(f"{module} imports {target}")
@@ -71,7 +73,7 @@ def wrong_imports(trees: Mapping[str, ast.Module]) -> list[str]:
 
 def cycle(trees: Mapping[str, ast.Module]) -> list[str]:
     """A cycle of modules that import each other, empty when there is none."""
-    graph = {module: set(imported(tree, list(trees))) for module, tree in trees.items()}
+    graph = {module: set(imported(tree, trees)) for module, tree in trees.items()}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

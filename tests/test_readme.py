@@ -69,6 +69,7 @@ def execute(argv: list[str], directory: Path) -> str:
 
 
 BLOCKS = blocks(README)
+SHOWN = {step.command.removeprefix("./run ") for block in BLOCKS for step in steps(block.text) if step.output}
 LINKS = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
 
 
@@ -95,8 +96,9 @@ def test_it_opens_with_the_two_commands() -> None:
 def test_a_command_prints_what_the_readme_shows(block: Block, directory: Path) -> None:
     for step in steps(block.text):
         assert step.command.startswith(("./run ", "fusemap "))
-        if step.command != "./run test":
-            printed = execute(shlex.split(step.command.removeprefix("./run ")), directory)
+        command = step.command.removeprefix("./run ")
+        if command != "test" and (step.output or command not in SHOWN):  # run once, where the output is shown
+            printed = execute(shlex.split(command), directory)
             assert not step.output or matches(step.output, printed), f"{step.command} printed\n{printed}"
 
 
