@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
     from fusemap.diagnostics import DoesNotFit, InputError
+    from fusemap.einsum_cascade.analysis import Analysis
     from fusemap.einsum_cascade.catalog import load as load_cascade
     from fusemap.einsum_cascade.catalog import names as list_cascades
     from fusemap.einsum_cascade.execution import Execution
@@ -50,6 +51,7 @@ DataflowLike: TypeAlias = "str | PathLike[str] | Dataflow"
 
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "Analysis": ("fusemap.einsum_cascade.analysis", "Analysis"),
         "Audit": ("fusemap.validation.audit", "Audit"),
         "CascadeGraph": ("fusemap.validation.graph", "CascadeGraph"),
         "Cascade": ("fusemap.einsum_cascade.types", "Cascade"),
@@ -74,6 +76,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 __all__ = [
+    "Analysis",
     "Audit",
     "Cascade",
     "CascadeGraph",
@@ -88,6 +91,7 @@ __all__ = [
     "Taxonomy",
     "Timing",
     "Workload",
+    "analyze",
     "audit",
     "evaluate",
     "explain",
@@ -106,6 +110,35 @@ __all__ = [
     "taxonomy",
     "timing",
 ]
+
+
+def analyze(
+    cascade: CascadeLike,
+    sizes: Mapping[str, int] | None = None,
+    workload: WorkloadLike | None = None,
+    *,
+    tensor: str | None = None,
+    rank: str | None = None,
+) -> Analysis:
+    """How often every tensor must be traversed along every rank, whatever the mapping, with the proof.
+
+    With it the live footprints and the operation counts. A workload gives sizes, `sizes` further ones or
+    others; shapes may stay open. `tensor` and `rank` restrict the passes. Raises InputError for what the
+    cascade does not have.
+
+    >>> found = analyze("attention-3pass")
+    >>> str(found.label["M"]), [barrier.before for barrier in found.row("QK", "M").barriers]
+    ('3', [('SN',), ('A',)])
+    """
+    from fusemap.einsum_cascade.analysis import analyze_cascade
+    from fusemap.einsum_cascade.analysis_sizes import workload_sizes
+
+    loaded, given = _cascade(cascade), dict(sizes or {})
+    if workload is None:
+        return analyze_cascade(loaded, sizes=given, tensor=tensor, rank=rank)
+    found = _workload(workload)
+    ranks = workload_sizes(loaded, found.sizes, found.name)
+    return analyze_cascade(loaded, sizes={**ranks, **given}, workload=found.name, tensor=tensor, rank=rank)
 
 
 def evaluate(
@@ -266,13 +299,13 @@ def _parts(
     cascade: CascadeLike, arch: ArchLike, workload: WorkloadLike, dataflow: DataflowLike | None
 ) -> tuple[Cascade, Machine, Workload, Dataflow | None]:
     """What is given by name or path, loaded."""
-    from fusemap.archspec import load_arch, load_workload
+    from fusemap.archspec import load_arch
     from fusemap.mappers.dataflow import load_dataflow
 
     return (
         _cascade(cascade),
         load_arch(arch) if isinstance(arch, str | PathLike) else arch,
-        load_workload(workload) if isinstance(workload, str) else workload,
+        _workload(workload),
         load_dataflow(str(dataflow)) if isinstance(dataflow, str | PathLike) else dataflow,
     )
 
@@ -302,6 +335,12 @@ def _cascade(cascade: CascadeLike) -> Cascade:
     if isinstance(cascade, str):
         return load(cascade)
     return load(Path(cascade)) if isinstance(cascade, PathLike) else cascade
+
+
+def _workload(workload: WorkloadLike) -> Workload:
+    from fusemap.archspec import load_workload
+
+    return load_workload(workload) if isinstance(workload, str) else workload
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ OK, ANSWER_IS_NO, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 1, 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "list": ("fusemap.cli.list:command", "Name the built-in cascades, archs, workloads and dataflows."),
+        "analyze": ("fusemap.cli.analyze:command", "Passes that a cascade needs, whatever the mapping, and why."),
         "run": ("fusemap.cli.run:command", "Execute a cascade on NumPy arrays."),
         "evaluate": ("fusemap.cli.evaluate:command", "Cycles, energy and traffic of a cascade on an accelerator."),
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),

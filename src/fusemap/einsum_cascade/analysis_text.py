@@ -1,0 +1,114 @@
+"""The proof of a number of passes in words: the passes and the barriers between them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from fusemap.einsum_cascade.analysis_rows import ONE
+from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
+from fusemap.einsum_cascade.types import TensorName
+
+WIDTH = 100
+
+
+def certificate(rows: Sequence[RankPasses], width: int = WIDTH) -> str:
+    """The proof for rows that share it, with the tensors listed together.
+
+    >>> from fusemap.einsum_cascade.catalog import load
+    >>> from fusemap.einsum_cascade.passes.analyze import analyze
+    >>> print(certificate(analyze(load("softmax"), tensor="SN", rank="K").passes))
+    (SN, K): 2 passes proven; a schedule with 2 exists; 2 also if every derived tensor is stored
+      pass 1: SD
+         barrier before Y: every element of the fiber was already visited by SD
+      pass 2: Y
+    """
+    named = ", ".join(f"({row.tensor}, {row.rank})" for row in rows)
+    lines = [(f"{named}: {verdict(rows[0])}", "  "), *((line, "     ") for line in _body(rows[0]))]
+    wrapped = (textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False) for text, indent in lines)
+    return "\n".join(line for part in wrapped for line in part)
+
+
+def certificates(rows: Iterable[RankPasses]) -> Iterator[tuple[RankPasses, ...]]:
+    """Rows of one rank with equal proofs, together."""
+    groups: dict[tuple[object, ...], list[RankPasses]] = {}
+    for row in rows:
+        groups.setdefault((row.rank, verdict(row), *_body(row)), []).append(row)
+    return (tuple(group) for group in groups.values())
+
+
+def verdict(row: RankPasses) -> str:
+    """What is proven, what a schedule achieves, and what stored tensors would change."""
+    if row.method == "instance":
+        return f"{counted(row.passes)} on a small instance{_schedule(row)}"
+    return f"{counted(row.passes)} proven{_schedule(row)}{_stored(row)}"
+
+
+def counted(count: PassCount) -> str:
+    """The number with its noun: `1 pass`, `I + 1 passes`."""
+    return f"{count} pass" if count == ONE else f"{count} passes"
+
+
+def _schedule(row: RankPasses) -> str:
+    if row.upper is None:
+        return "; no schedule of sweeps was found"
+    if row.exact:
+        return f"; a schedule with {row.upper} exists"
+    return f"; the best schedule found has {row.upper}, so the number lies between"
+
+
+def _stored(row: RankPasses) -> str:
+    if row.passes == ONE:
+        return ""
+    also = " also" if row.direct == row.passes else ""
+    return f"; {row.direct}{also} if every derived tensor is stored"
+
+
+def _body(row: RankPasses) -> Iterator[str]:
+    """The passes and the barriers between them, then conditions and what is kept."""
+    members: dict[int, list[TensorName]] = {}
+    for einsum, number in row.assignment:
+        members.setdefault(number, []).append(einsum)
+    for number in sorted(members):
+        yield f"  pass {number}: {', '.join(members[number])}"
+        if number <= len(row.barriers):
+            yield f"     {barrier_text(row.barriers[number - 1])}"
+    if row.passes.steps:
+        yield f"  every step of {row.passes.shape} needs passes of its own; what a step repeats is listed once"
+    if row.when:
+        yield f"  holds where {' and '.join(row.when)}; elsewhere fewer may do"
+    if row.note:
+        yield f"  {row.note}"
+    if row.upper is not None and row.lookahead not in ("", "0"):
+        yield f"  the schedule keeps {kept(row.lookahead)} coordinates of the fiber at a time"
+
+
+def barrier_text(barrier: Barrier) -> str:
+    """What ends a pass.
+
+    >>> barrier_text(Barrier(before=(TensorName("S"),), visited_by=(TensorName("G"),), kind="data"))
+    'barrier before S: which coordinates are read is known only when all of the fiber was visited by G'
+    """
+    before, by = ", ".join(barrier.before), ", ".join(barrier.visited_by)
+    data = "which coordinates are read is known only when all of the fiber was visited by"
+    order = "every element of the fiber was already visited by"
+    return f"barrier before {before}: {data if barrier.kind == 'data' else order} {by}"
+
+
+def kept(lookahead: str) -> str:
+    """Look-ahead + 1 coordinates.
+
+    >>> kept("3"), kept("M0 - 1"), kept("2*M0 - 1"), kept("2*M0")
+    ('4', 'M0', '2*M0', '2*M0 + 1')
+    """
+    if lookahead.isdigit():
+        return str(int(lookahead) + 1)
+    found = re.fullmatch(r"(.+) - 1", lookahead)
+    return found[1] if found else f"{lookahead} + 1"
+
+
+def groups(row: RankPasses) -> tuple[tuple[TensorName, ...], ...]:
+    """The Einsums that can be fused on the rank: those of one pass."""
+    numbers = sorted({n for _, n in row.assignment})
+    return tuple(tuple(e for e, n in row.assignment if n == number) for number in numbers)
