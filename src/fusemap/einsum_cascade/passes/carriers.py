@@ -10,13 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fusemap.einsum_cascade.linear import CONSTANT, Symbolic, difference, symbolic
 from fusemap.einsum_cascade.passes.ranks import RankOf
 from fusemap.einsum_cascade.scope import accesses, output_variables, rank_variables
-from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Lookup, RankExpr, TensorName, VarName
+from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Lookup, RankExpr, TensorName
 
-Key = frozenset[int]
+
+class Key(NamedTuple):
+    """The indices of a carrier that tell the coordinate, and whether the coordinate falls as they rise."""
+
+    positions: frozenset[int]
+    against: bool = False
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +58,7 @@ def carriers_of(cascade: Cascade, of: RankOf, *, direct: bool = False) -> Carrie
     >>> sorted(carriers_of(cascade, of).keys), sorted(carriers_of(cascade, of).touches)
     (['A', 'K', 'QK', 'SN'], ['A', 'AV', 'GM', 'QK', 'SD', 'SN'])
     """
-    base = frozenset(d.position for d in of.digits)
+    base = base_key(of)
     keys: dict[TensorName, set[Key]] = {of.tensor: {base}}
     needs = dependences(cascade)
     touches: dict[TensorName, tuple[Touch, ...]] = {}
@@ -69,6 +76,11 @@ def carriers_of(cascade: Cascade, of: RankOf, *, direct: bool = False) -> Carrie
         for name, key in new:
             keys.setdefault(name, set()).add(key)
     return Carriers(of=of, keys={t: frozenset(k) for t, k in keys.items()}, touches=touches)
+
+
+def base_key(of: RankOf) -> Key:
+    """The indices of the tensor itself."""
+    return Key(frozenset(d.position for d in of.digits))
 
 
 def dependences(cascade: Cascade) -> Mapping[TensorName, frozenset[TensorName]]:
@@ -94,21 +106,24 @@ def _touches(
     of: RankOf,
     needs: Mapping[TensorName, frozenset[TensorName]],
 ) -> Iterator[Touch]:
-    """Touches of one Einsum: all reads of T, and of the reads at one set of variables those that tell it best."""
+    """Touches of one Einsum: all reads of T, and of the reads that move alike those that tell the coordinate best."""
     left = set(output_variables(einsum.output))
-    found: list[tuple[frozenset[VarName], int, Touch]] = []
+    found: list[tuple[frozenset[tuple[object, int]], int, Touch]] = []
     for access in accesses(einsum):
-        for key in sorted(keys.get(access.tensor, ()), key=sorted):
-            exprs = [access.indices[k].expr for k in sorted(key)]
+        for key in sorted(keys.get(access.tensor, ()), key=lambda k: (sorted(k.positions), k.against)):
+            exprs = [access.indices[k].expr for k in sorted(key.positions)]
             used = frozenset(v for e in exprs for v in rank_variables(e))
             gathers = any(isinstance(e, Lookup) for e in exprs)
-            carries = bool(used) and used <= left and not gathers and einsum.name != of.tensor
-            onto = frozenset(n for n, i in enumerate(einsum.output.indices) if used & set(rank_variables(i.expr)))
-            touch = Touch(access=access, key=key, onto=onto if carries else None, gathers=gathers)
-            found.append((used, _rank_of_read(einsum, access, key, of, needs, cascade), touch))
-    best = {used: min(order for u, order, _ in found if u == used) for used, _, _ in found}
-    for used, order, touch in found:
-        if order == best[used] and used:
+            at = frozenset(part for e in exprs for part in _moving(e, key.against))
+            onto = None
+            if used and used <= left and not gathers and einsum.name != of.tensor:
+                held = (n for n, i in enumerate(einsum.output.indices) if used & set(rank_variables(i.expr)))
+                onto = Key(frozenset(held), against=any(c < 0 for _, c in at))
+            touch = Touch(access=access, key=key, onto=onto, gathers=gathers)
+            found.append((at, _rank_of_read(einsum, access, key, of, needs, cascade), touch))
+    best = {at: min(order for a, order, _ in found if a == at) for at, _, _ in found}
+    for at, order, touch in found:
+        if order == best[at] and at:
             yield touch
         elif touch.access.tensor == of.tensor:
             yield replace(touch, onto=None)
@@ -126,8 +141,17 @@ def _rank_of_read(
     if access.tensor == of.tensor:
         return 0
     writers = [e.output for e in cascade.einsums if e.name == access.tensor]
-    lags = any(_lag(w.indices[k].expr, access.indices[k].expr) for w in writers for k in sorted(key))
+    lags = any(_lag(w.indices[k].expr, access.indices[k].expr) for w in writers for k in sorted(key.positions))
     return (3 if einsum.name in needs.get(access.tensor, ()) else 1) + lags
+
+
+def _moving(expr: RankExpr, against: bool) -> Iterator[tuple[object, int]]:
+    """How the coordinate changes with each variable of an index: m and m+1 are alike, m and M-1-m are not."""
+    sign = -1 if against else 1
+    if isinstance(expr, Affine):
+        yield from ((k, sign * c) for k, c in symbolic(expr).items() if k[0] is not None)
+    else:
+        yield from (((v, type(expr)), sign) for v in rank_variables(expr))
 
 
 def _lag(written: RankExpr, read: RankExpr) -> bool:

@@ -89,6 +89,21 @@ class Links:
         whole = close(domain | s.bounds(nodes_of(domain)) | frozenset(_equal(s, "")))
         return None if whole is None else frozenset(b for b in whole if _is_index(b[0]) and _is_index(b[1]))
 
+    def spread(self, number: int, places: Sequence[Place]) -> int | None:
+        """How far apart the coordinates that one point touches can lie; None if that has no bound."""
+        domain = self.domains[number]
+        statement = self.model.statements[number]
+        whole = close((domain or _ANY) | statement.bounds({n for n, _ in places}))
+        if whole is None:
+            return 0
+        known = {(a, b): c for a, b, c in whole}
+        gaps = [
+            c - d if a == b else None if (a, b) not in known else known[a, b] + c - d
+            for a, c in places
+            for b, d in places
+        ]
+        return None if None in gaps else max(g for g in gaps if g is not None)
+
     def pair(self, target: Statement, number: int, source: Statement) -> Zone | None:
         """A zone around all (reader, writer) pairs of one read; the writer's variables begin with "~"."""
         key = (target.number, number, source.number)

@@ -14,7 +14,7 @@ from fusemap.einsum_cascade.linear import value
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
 from fusemap.einsum_cascade.resolve import Sizes, extent
 from fusemap.einsum_cascade.scope import accesses, conditions_of, shape_of, variables_of
-from fusemap.einsum_cascade.sized import check_sizes
+from fusemap.einsum_cascade.sized import check_sizes, written_boxes
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
@@ -60,11 +60,11 @@ class Instance:
     sizes: Sizes
     points: tuple[Point, ...]
     elements: Mapping[TensorName, frozenset[tuple[int, ...]]]
+    reach: Mapping[TensorName, tuple[int, ...]]
 
     def extents(self, tensor: TensorName) -> tuple[int, ...]:
-        """How far the tensor reaches at each index."""
-        coordinates = self.elements.get(tensor, frozenset())
-        return tuple(max(side) + 1 for side in zip(*coordinates, strict=True)) if coordinates else ()
+        """How far the tensor reaches at each index, filters left out."""
+        return self.reach[tensor]
 
 
 def instance_of(cascade: Cascade, sizes: Mapping[str, int], *, operators: Operators = BUILTIN) -> Instance:
@@ -98,6 +98,10 @@ def instance_of(cascade: Cascade, sizes: Mapping[str, int], *, operators: Operat
         sizes=known,
         points=tuple(points),
         elements={t: frozenset(c) for t, c in elements.items()},
+        reach={
+            t: tuple(max(last for _, last in sides) + 1 for sides in zip(*boxes, strict=True))
+            for t, boxes in written_boxes(cascade, known).items()
+        },
     )
 
 

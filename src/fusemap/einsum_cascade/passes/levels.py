@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fusemap.einsum_cascade.passes.carriers import Carriers, Key, Touch
+from fusemap.einsum_cascade.passes.carriers import Carriers, Key, Touch, base_key
 from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, groups_of, index_node
+from fusemap.einsum_cascade.passes.presence import present
 from fusemap.einsum_cascade.passes.ranks import RankOf, factors_of
 from fusemap.einsum_cascade.passes.transfer import Transfer, stripped
 from fusemap.einsum_cascade.passes.zones import (
@@ -106,8 +107,8 @@ class Engine:
     def _carry(self) -> None:
         """The coordinate that every element of a carrier stands for, and the touches of every statement."""
         of = self.fiber.of
-        base = frozenset(d.position for d in of.digits)
-        self.carried[of.tensor, base] = (self.fiber.start,)
+        here = (close(self.fiber.start | z) for z in present(self.model, self.transfer, of.tensor))
+        self.carried[of.tensor, base_key(of)] = reduced(here)
         pending = True
         while pending:
             pending = False

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fusemap.einsum_cascade.passes.carriers import Key, carriers_of
+from fusemap.einsum_cascade.passes.carriers import Key, base_key, carriers_of
 from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.ranks import RankOf
 from fusemap.einsum_cascade.passes.zones import ZERO, Place
-from fusemap.einsum_cascade.types import TensorName
+from fusemap.einsum_cascade.types import Access, TensorName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Coordinates by statement, several if it touches several; `wild` touch a coordinate that has no form."""
+    """Coordinates by statement, several if it touches several; `wild` touch one coordinate that has no form.
+
+    `stuck` touch several of which one has no form: no sweep can run them. `kept` are constant coordinates of the
+    tensor itself that are read all along.
+    """
 
     known: Mapping[int, tuple[Place, ...]]
     wild: frozenset[int]
+    stuck: frozenset[int]
+    kept: frozenset[Place]
 
 
 def places_of(model: Model, of: RankOf) -> Places:
@@ -31,10 +37,11 @@ def places_of(model: Model, of: RankOf) -> Places:
     which = 0 if len(parts) == 1 else parts.index(digit.shape)
     # of each carrier: the index digit that tells the coordinate, and what to add to it
     stands: dict[tuple[TensorName, Key], tuple[int, int, int] | None] = {
-        (of.tensor, frozenset({digit.position})): (digit.position, which, 0)
+        (of.tensor, base_key(of)): (digit.position, which, 0)
     }
     known: dict[int, set[Place]] = {}
-    wild: set[int] = set()
+    formless: dict[int, set[Access]] = {}
+    kept: set[Place] = set()
     for _ in range(2 * len(model.statements)):
         before = dict(stands)
         for s in model.statements:
@@ -45,9 +52,10 @@ def places_of(model: Model, of: RankOf) -> Places:
                 at = stands[touch.access.tensor, touch.key]
                 slot = None if at is None else reading.slots[at[0]][at[1]]
                 if at is None or slot is None or slot.place is None:
-                    wild.add(s.number)
+                    formless.setdefault(s.number, set()).add(touch.access)
                     place = None
                 elif slot.place[0] not in s.ranges:
+                    kept |= {slot.place} if touch.access.tensor == of.tensor else set()
                     continue
                 else:
                     place = (slot.place[0], slot.place[1] + at[2])
@@ -56,7 +64,14 @@ def places_of(model: Model, of: RankOf) -> Places:
                     _carry(s, place, (s.name, touch.onto), stands)
         if stands == before:
             break
-    return Places(known={n: tuple(sorted(p)) for n, p in known.items() if n not in wild}, wild=frozenset(wild))
+    wild = {n for n, reads in formless.items() if len(reads) == 1 and n not in known}
+    stuck = formless.keys() - wild
+    return Places(
+        known={n: tuple(sorted(at)) for n, at in known.items() if n not in stuck},
+        wild=frozenset(wild),
+        stuck=frozenset(stuck),
+        kept=frozenset(kept),
+    )
 
 
 def _carry(

@@ -41,7 +41,8 @@ def sure_domains(model: Model, operators: Operators = BUILTIN) -> Mapping[int, U
     return dict.fromkeys(domains, ())
 
 
-def _present(model: Model, transfer: Transfer, tensor: TensorName) -> Union:
+def present(model: Model, transfer: Transfer, tensor: TensorName) -> Union:
+    """Where the elements of a tensor certainly are, over its indices."""
     writers = model.writers(tensor)
     if all(transfer.domains[w.number] == _ALL for w in writers):
         return _ALL
@@ -62,7 +63,7 @@ def _domain(model: Model, transfer: Transfer, statement: Statement, operators: O
 def _where(model: Model, transfer: Transfer, statement: Statement, expr: Expr, operators: Operators) -> Union:
     """Where a value is present: a union operator needs any of its operands, every other one all of them."""
     if isinstance(expr, Access):
-        union = _present(model, transfer, expr.tensor)
+        union = present(model, transfer, expr.tensor)
         reading = next(r for r in statement.reads if r.access == expr)
         return union if union == _ALL else transfer.reads(union, reading)
     if not isinstance(expr, Apply):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from fusemap.einsum_cascade.passes.carriers import Carriers, Key, carriers_of
+from fusemap.einsum_cascade.passes.carriers import Carriers, Key, base_key, carriers_of
 from fusemap.einsum_cascade.passes.instance import Element, Instance, Point
 from fusemap.einsum_cascade.passes.ranks import Digit, RankOf
 from fusemap.einsum_cascade.types import TensorName
@@ -91,7 +91,7 @@ def digit_value(instance: Instance, digit: Digit, coordinate: int) -> int:
 
 
 def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Levels | None:
-    key = frozenset(d.position for d in carriers.of.digits)
+    key = base_key(carriers.of)
     carried: dict[tuple[Element, Key], int] = {(e, key): 1 << c for e, c in fiber.coordinates.items()}
     before: dict[Element, Masks] = {}
     covered: dict[TensorName, list[int]] = {}

@@ -86,6 +86,10 @@ class _Plan:
         places = places_of(links.model, along)
         self.forms: dict[int, tuple[Place, ...]] = {n: p for n, p in places.known.items() if p}
         self.wild = places.wild
+        self.kept = len(places.kept)
+        spreads = {n: links.spread(n, at) for n, at in self.forms.items()}
+        self.stuck = places.stuck | {n for n, spread in spreads.items() if spread is None}
+        self.spread = max((spread or 0 for spread in spreads.values()), default=0)
         inner = parts[outer + 1] if outer + 1 < len(parts) else None
         nothing: Mapping[int, tuple[Place, ...]] = {}
         self.inner = (
@@ -97,9 +101,9 @@ class _Plan:
             s.number
             for s in links.model.statements
             if any(t.access in {r.access for r in s.reads} for t in carriers.touches.get(s.name, ()))
-            and (s.number in self.forms or s.number in self.wild)
+            and s.number in {*self.forms, *self.wild, *self.stuck}
         )
-        forms = {**self.forms, **{n: () for n in self.wild}}
+        forms: dict[int, tuple[Place, ...]] = {**self.forms, **{n: () for n in self.wild | places.stuck}}
         self.edges = edges_of(links, forms, self.inner, carriers)
         self.into: dict[int, list[Edge]] = {}
         for edge in self.edges:
@@ -107,7 +111,7 @@ class _Plan:
 
     def answer(self) -> Upper | None:
         """The fewest sweeps, else sweeps repeated by an iterative rank."""
-        everything = frozenset((*self.forms, *self.wild))
+        everything = frozenset((*self.forms, *self.wild, *self.stuck))
         plain = self._sweeps(frozenset(), everything, self.into)
         if plain is None:
             return self._repeated(everything)
@@ -122,6 +126,8 @@ class _Plan:
         spread = [0, 0]
         for number, places in self.forms.items():
             node, offset = places[-1]
+            if len(places) > 1:
+                return otherwise
             domain = self.links.domains[number]
             known = {(a, b): c for a, b, c in domain or ()}
             near = [v for v in self.links.model.statements[number].ranges if {(node, v), (v, node)} <= known.keys()]
@@ -137,7 +143,7 @@ class _Plan:
         found = self._sweeps(frozenset(), everything, edges)
         if found is None or len(found) > sweeps:
             return otherwise
-        return max((s.delay for s in found), default=0) + sum(spread)
+        return max((s.delay for s in found), default=0) + sum(spread) + self.kept
 
     def _repeated(self, everything: frozenset[int]) -> Upper | None:
         """Sweeps before, in every step of, and after a loop over an iterative rank beside the fiber."""
@@ -171,7 +177,7 @@ class _Plan:
                 found.add(number)
         return frozenset(
             n
-            for n in (*self.forms, *self.wild)
+            for n in (*self.forms, *self.wild, *self.stuck)
             if n in found
             or (
                 var in self.links.model.statements[n].ranges
@@ -229,7 +235,7 @@ class _Plan:
         self, done: frozenset[int], wanted: frozenset[int], into: Mapping[int, Sequence[Edge]], descending: bool
     ) -> _Sweep:
         """The most that one more sweep can run."""
-        runs = set(wanted)
+        runs = set(wanted - self.stuck)
         while True:
             stuck = {n for n in runs if not self._served(n, runs, done, into, descending)}
             if stuck:
@@ -288,7 +294,7 @@ class _Plan:
 
     def _lookahead(self, sweeps: Iterable[_Sweep]) -> str:
         """Coordinates beyond the current one that are kept: delays, and the rest of a chunk if it is needed whole."""
-        delay = max((s.delay for s in sweeps), default=0)
+        delay = max((s.delay for s in sweeps), default=0) + self.spread + self.kept
         inner = [d.shape for d in self.parts[self.outer + 1 :]] or [d.shape for d in self.parts[: self.outer]]
         if not inner:
             return str(delay)
