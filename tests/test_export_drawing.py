@@ -16,12 +16,13 @@ from matplotlib.patches import FancyBboxPatch
 
 import fusemap as fm
 from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.analysis_rows import choose_row
 from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
 from fusemap.einsum_cascade.types import ShapeName, TensorName
 from fusemap.validation.graph_canvas import Direction, edge_label
 from fusemap.validation.graph_dot import BARRIER, COLOURS, to_dot
 from fusemap.validation.graph_draw import FORMATS, MOST_NODES, draw_graph, render
-from fusemap.validation.graph_passes import choose_row, with_passes
+from fusemap.validation.graph_passes import with_passes
 
 Run = Callable[..., Outcome]
 

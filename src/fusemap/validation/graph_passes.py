@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fusemap.diagnostics import input_error
+from fusemap.einsum_cascade.analysis_rows import choose_row
 from fusemap.einsum_cascade.passes.analyze import analyze
 from fusemap.einsum_cascade.passes.types import PassCount, RankPasses
-from fusemap.einsum_cascade.scope import accesses, input_names, shape_of
-from fusemap.einsum_cascade.types import Cascade, ShapeName
+from fusemap.einsum_cascade.scope import accesses, input_names
+from fusemap.einsum_cascade.types import Cascade
 from fusemap.validation.graph import CascadeGraph, cascade_graph
 
 
@@ -49,33 +48,6 @@ def with_passes(cascade: Cascade, row: RankPasses) -> CascadeGraph:
         tensor=row.tensor,
         rank=row.rank,
     )
-
-
-def choose_row(cascade: Cascade, rows: Sequence[RankPasses]) -> RankPasses | None:
-    """The row that says most: a rank of an input rather than a part of one, then the most passes, a rank that
-    is reduced, the most Einsums in its passes, the first. None if there are no rows.
-    """
-    given = set(input_names(cascade))
-    whole = {row.rank for row in rows if row.tensor in given}
-    reduced = _reduced(cascade)
-    return max(
-        rows,
-        key=lambda row: (row.rank in whole, _size(row.passes), row.rank in reduced, len(row.assignment)),
-        default=None,
-    )
-
-
-def _reduced(cascade: Cascade) -> set[ShapeName]:
-    """Shapes that an Einsum reduces, wholly or by a part; another name of a shape (`P = M`) is another rank."""
-    found = {shape_of(v.var) for e in cascade.einsums if e.reduce is not None for v in e.reduce.variables}
-    while more := {s.name for s in cascade.shapes if len(s.factors) > 1 and found & set(s.factors)} - found:
-        found |= more
-    return found
-
-
-def _size(count: PassCount) -> tuple[int, int]:
-    """How many passes for large sizes."""
-    return count.steps, count.constant
 
 
 def describe(row: RankPasses) -> str:
