@@ -53,7 +53,7 @@ def with_passes(cascade: Cascade, row: RankPasses) -> CascadeGraph:
 def describe(row: RankPasses) -> str:
     """The number of passes in words.
 
-    >>> from fusemap.einsum_cascade.types import TensorName
+    >>> from fusemap.einsum_cascade.types import ShapeName, TensorName
     >>> one = PassCount(constant=1)
     >>> describe(RankPasses(tensor=TensorName("K"), rank=ShapeName("M"), passes=one, upper=one, direct=one))
     '1 pass over M of K'
