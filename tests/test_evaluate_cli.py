@@ -237,7 +237,12 @@ MISTAKES = [
     (["attention-1pass", *BERT, "--without", "x", "--accounting", "published"], ["error: unknown slip x"]),
     (
         ["layernorm", *BERT, "--size", "N=64", "--size", "K=64"],
-        ["  array_2d lacks square; array_1d lacks square"],
+        [
+            "error: no array of fusemax-cloud computes square and sum of Einsum SQ",
+            "  array_2d lacks square; array_1d lacks square",
+            "error: no array of fusemax-cloud computes div and add and rsqrt of Einsum RS",
+            "  array_2d lacks div, rsqrt; array_1d lacks rsqrt",
+        ],
     ),
     (
         ["attention-3pass", "--arch", "flat-edge", "--workload", "BERT@1K"],
@@ -258,6 +263,17 @@ def test_a_mistake_is_one_message_and_exit_code_2(
         assert any(found.endswith(line) for found in lines), outcome.err
     assert sum("error:" in line for line in lines) == max(1, sum("error:" in line for line in expected))
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["dma-streaming"], ["sea-streaming"], ["vmoba"], ["layernorm", "--size=N=48", "--size=K=8"]]
+)
+def test_what_every_dataflow_refuses_is_listed_in_order(fusemap: Run, arguments: list[str]) -> None:
+    outcome = fusemap("evaluate", *arguments, "--arch", "unfused-cloud", "--workload", "BERT@1K")
+    found = re.findall(rf"^{arguments[0]}\.cascade:(\d+):(\d+): error: ", outcome.err, re.M)
+    places = [(int(line), int(column)) for line, column in found]
+    assert (outcome.code, len(places)) == (2, outcome.err.count("error:"))
+    assert len(places) > 1 and places == sorted(places)
 
 
 def test_a_cascade_of_views_computes_nothing(fusemap: Run, files: Path) -> None:

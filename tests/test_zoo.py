@@ -40,6 +40,7 @@ def entries() -> list[dict[str, Any]]:
     return [entry for family in parsed for entry in (family["encoded"] if isinstance(family, dict) else family)]
 
 
+OPTIONAL = ("streaming", "streaming_missing", "simplified", "difference", "inexact")
 PAIRS = [(e["direct"], e["streaming"]) for e in entries() if "streaming" in e]
 
 
@@ -80,7 +81,7 @@ def test_every_attention_of_a_family_has_a_reference_and_metadata() -> None:
 def test_the_metadata_is_complete() -> None:
     must = {"name", "paper", "citation", "direct", "ranks", "estimate", "source"}
     for entry in entries():
-        assert must <= set(entry) <= must | {"streaming", "streaming_missing", "simplified"}, entry
+        assert must <= set(entry) <= must | {*OPTIONAL}, entry
         assert ("streaming" in entry) != ("streaming_missing" in entry), entry["name"]
         assert entry["source"] in ("code", "text", "memory"), entry["name"]
         assert {rank.split(",")[-1] for rank in entry["estimate"]} <= set(entry["ranks"]), entry["name"]

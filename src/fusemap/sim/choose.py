@@ -157,9 +157,10 @@ def _likeliest(refusals: Sequence[tuple[Dataflow, Refused]], meant: Sequence[Dat
 
     Among candidates meant for the cascade, one that is too big comes before one that does not match.
     """
-    shared = set.intersection(*({*r.diagnostics} if isinstance(r, InputError) else set() for _, r in refusals))
+    first, *others = (r.diagnostics if isinstance(r, InputError) else () for _, r in refusals)
+    shared = tuple(d for d in first if all(d in other for other in others))
     if shared:
-        return InputError(tuple(shared))
+        return InputError(shared)
     ranked = sorted(
         refusals,
         key=lambda item: (
