@@ -1,0 +1,103 @@
+"""How many elements a statement writes or reads in one iteration of the outer loops, as expressions of the shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sympy as sp
+
+from fusemap.einsum_cascade.counts_support import shape_symbol
+from fusemap.einsum_cascade.counts_zones import Expr
+from fusemap.einsum_cascade.passes.edges import Links
+from fusemap.einsum_cascade.passes.footprint_loops import Loops
+from fusemap.einsum_cascade.passes.model import Model, Statement
+from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Zone, close, nodes_of
+from fusemap.einsum_cascade.types import ShapeName, TensorName
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of elements; an upper bound if not exact."""
+
+    count: Expr
+    exact: bool = True
+
+    def plus(self, other: Count) -> Count:
+        """The sum of both."""
+        return Count(self.count + other.count, self.exact and other.exact)
+
+    def at_least(self, other: Count) -> Count:
+        """The maximum, decided where both are the same or one is nothing."""
+        if other.count == 0 or self.count == other.count:
+            return Count(self.count, self.exact and other.exact)
+        if self.count == 0:
+            return other
+        return Count(sp.Max(self.count, other.count), self.exact and other.exact)
+
+    def bound(self) -> Count:
+        """The same number, only known not to be too small."""
+        return Count(self.count, False)
+
+
+ONE = Count(sp.Integer(1))
+NONE = Count(sp.Integer(0))
+
+
+class Extents:
+    """Extents of statements and inputs inside a number of loops."""
+
+    def __init__(self, links: Links, loops: Loops) -> None:
+        self.links = links
+        self.loops = loops
+        self.model = links.model
+        self.sure = _sure(links.model)
+
+    def written(self, s: Statement, loop: str) -> str | None:
+        """The coordinate of a loop on the left side of a statement."""
+        node = self.loops.nodes(s).get(loop)
+        return node if any(d.place is not None and d.place[0] == node for p in s.writes for d in p) else None
+
+    def whole(self, s: Statement, level: int) -> Count:
+        """All elements that a statement writes in one iteration of the loops outside `level`."""
+        inner = {n for loop in self.loops.order[level:] if (n := self.written(s, loop)) is not None}
+        count = self.of(s, inner, level)
+        return count if all(d.place is not None for p in s.writes for d in p) else count.bound()
+
+    def of(self, s: Statement, inner: set[str], level: int) -> Count:
+        """The most points of some inner coordinates in one iteration of the loops outside `level`."""
+        fixed = (*self.loops.batch, *self.loops.order[:level])
+        outer = {n for loop, n in self.loops.nodes(s).items() if loop in fixed}
+        domain = self.links.domains[s.number]
+        zone = None if domain is None else close(domain | s.bounds(nodes_of(domain) | inner | outer))
+        if zone is None:
+            return NONE
+        total = sp.prod([self._width(zone, node, outer) for node in sorted(inner)])
+        tied = any(a in inner and b in inner for a, b, _ in domain or ())
+        return Count(total, s.number in self.sure and not tied)
+
+    def _width(self, zone: Zone, node: str, fixed: Iterable[str]) -> Expr:
+        """The most values of a coordinate while others are fixed: the least that any two bounds leave."""
+        above = {b: c for a, b, c in zone if a == node}
+        below = {a: c for a, b, c in zone if b == node}
+        widths = [sp.Integer(above[n] + below[n] + 1) for n in fixed if n in above and n in below]
+        for high, c in above.items() if ZERO in below else ():
+            if high == ZERO or high.startswith(SIZE):
+                size = 0 if high == ZERO else shape_symbol(self.model.cascade, ShapeName(high[1:]))
+                widths.append(sp.Integer(c + below[ZERO] + 1) + size)
+        return sp.Min(*widths)
+
+    def everything(self, tensor: TensorName) -> Expr:
+        """All elements of an input for one coordinate of the fixed loops."""
+        return sp.prod([shape_symbol(self.model.cascade, rank) for rank in self.model.frame.ranks[tensor]])
+
+
+def _sure(model: Model) -> frozenset[int]:
+    """Statements whose zone is known to be their points: no condition without a form in anything they need."""
+    found = {s.number for s in model.statements if s.cut.exact}
+    bad = {s.number for s in model.statements} - found
+    while bad:
+        names = {model.statements[n].name for n in bad}
+        bad = {s.number for s in model.statements if s.number in found and names & {r.access.tensor for r in s.reads}}
+        found -= bad
+    return frozenset(found)
