@@ -16,7 +16,8 @@ from fusemap.einsum_cascade.types import TensorName
 class Live:
     """A tensor's footprint, held in one iteration of the loops outside `level`, from phase `first` to `last` there.
 
-    `user` is a statement in that iteration. `slab`: what one iteration of the loop at `level` makes or frees,
+    `user` is a statement in that iteration, `makers` are those that make it in the first phase, `enders` those that
+    use it in the last. `slab`: what one iteration of the loop at `level` makes or frees,
     where the tensor grows by such slabs in its first sweep (`grows`) or shrinks by them in its last.
     """
 
@@ -25,6 +26,8 @@ class Live:
     level: int
     first: int
     last: int
+    makers: frozenset[int]
+    enders: frozenset[int]
     slab: Count | None = None
     grows: bool = False
     shrinks: bool = False
@@ -49,16 +52,17 @@ def derived_live(extents: Extents, schedule: Schedule, tensor: TensorName) -> Li
         if r.access.tensor == tensor
     )
     users = {main.number, *(i.number for i in inits), *(r.statement.number for r in reads)}
-    paths = [schedule.paths[n] for n in users]
+    paths = {n: schedule.paths[n] for n in users}
+    live = _Sizer(extents, schedule).size(main, reads, 0)
     if schedule.broken & users:
-        first, last = min(p[0] for p in paths), max(p[0] for p in paths)
-        return Live(size=extents.whole(main, 0).bound(), user=main.number, level=0, first=first, last=last)
-    live = sizer.size(main, reads, 0)
-    apart = next((n for n in range(live.level + 1) if len({p[n] for p in paths}) > 1), live.level)
-    first, last = min(p[apart] for p in paths), max(p[apart] for p in paths)
+        live = replace(live, size=extents.whole(main, 0).bound(), level=0, slab=None)
+    apart = next((n for n in range(live.level + 1) if len({p[n] for p in paths.values()}) > 1), live.level)
+    first, last = min(p[apart] for p in paths.values()), max(p[apart] for p in paths.values())
     if apart < live.level:  # an init before the loop, or a read of the last state after it
-        return replace(live, level=apart, first=first, last=last, slab=None, grows=False, shrinks=False)
-    return replace(live, first=first, last=last)
+        live = replace(live, level=apart, slab=None)
+    makers = frozenset(n for n, p in paths.items() if p[apart] == first)
+    enders = frozenset(n for n, p in paths.items() if p[apart] == last)
+    return replace(live, first=first, last=last, makers=makers, enders=enders)
 
 
 class _Sizer:
@@ -97,7 +101,8 @@ class _Sizer:
 
     def _live(self, w: Statement, size: Count, level: int) -> Live:
         phase = self.paths[w.number][level]
-        return Live(size=size, user=w.number, level=level, first=phase, last=phase)
+        own = frozenset({w.number})
+        return Live(size=size, user=w.number, level=level, first=phase, last=phase, makers=own, enders=own)
 
     def _apart(self, w: Statement, reads: Sequence[Read], level: int) -> Live:
         """All of the tensor in one iteration outside, with the init if a later sweep reads it."""

@@ -11,9 +11,10 @@ from fusemap.einsum_cascade.counts_support import shape_symbol
 from fusemap.einsum_cascade.counts_zones import Expr
 from fusemap.einsum_cascade.passes.edges import Links
 from fusemap.einsum_cascade.passes.footprint_loops import Loops
-from fusemap.einsum_cascade.passes.model import Model, Statement
+from fusemap.einsum_cascade.passes.model import Statement
 from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Zone, close, nodes_of
-from fusemap.einsum_cascade.types import ShapeName, TensorName
+from fusemap.einsum_cascade.types import Access, Apply, ShapeName, TensorName
+from fusemap.einsum_cascade.types import Expr as Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Extents:
         self.links = links
         self.loops = loops
         self.model = links.model
-        self.sure = _sure(links.model)
+        self.sure = _sure(links)
 
     def written(self, s: Statement, loop: str) -> str | None:
         """The coordinate of a loop on the left side of a statement."""
@@ -72,7 +73,7 @@ class Extents:
         zone = None if domain is None else close(domain | s.bounds(nodes_of(domain) | inner | outer))
         if zone is None:
             return NONE
-        total = sp.prod([self._width(zone, node, outer) for node in sorted(inner)])
+        total = sp.Mul(*(self._width(zone, node, outer) for node in sorted(inner)))
         tied = any(a in inner and b in inner for a, b, _ in domain or ())
         return Count(total, s.number in self.sure and not tied)
 
@@ -84,20 +85,36 @@ class Extents:
         for high, c in above.items() if ZERO in below else ():
             if high == ZERO or high.startswith(SIZE):
                 size = 0 if high == ZERO else shape_symbol(self.model.cascade, ShapeName(high[1:]))
-                widths.append(sp.Integer(c + below[ZERO] + 1) + size)
+                width = sp.Integer(c + below[ZERO] + 1) + size
+                widths.append(width if width.is_nonnegative else sp.Max(0, width))
         return sp.Min(*widths)
 
     def everything(self, tensor: TensorName) -> Expr:
         """All elements of an input for one coordinate of the fixed loops."""
-        return sp.prod([shape_symbol(self.model.cascade, rank) for rank in self.model.frame.ranks[tensor]])
+        return sp.Mul(*(shape_symbol(self.model.cascade, rank) for rank in self.model.frame.ranks[tensor]))
 
 
-def _sure(model: Model) -> frozenset[int]:
-    """Statements whose zone is known to be their points: no condition without a form in anything they need."""
-    found = {s.number for s in model.statements if s.cut.exact}
-    bad = {s.number for s in model.statements} - found
+def _sure(links: Links) -> frozenset[int]:
+    """Statements whose zone is their points: nothing that they need has a condition without a form, or joins filters."""
+    statements = links.model.statements
+    found = {s.number for s in statements if s.cut.exact and not _joins(links, s.einsum.expr)}
+    bad = {s.number for s in statements} - found
     while bad:
-        names = {model.statements[n].name for n in bad}
-        bad = {s.number for s in model.statements if s.number in found and names & {r.access.tensor for r in s.reads}}
+        names = {statements[n].name for n in bad}
+        bad = {s.number for s in statements if s.number in found and names & {r.access.tensor for r in s.reads}}
         found -= bad
     return frozenset(found)
+
+
+def _joins(links: Links, expr: Tree) -> bool:
+    """Is a value present where any of several filtered tensors is? The zone around them may be wider."""
+    if not isinstance(expr, Apply):
+        return False
+    below = [_joins(links, a) for a in expr.args]
+    return any(below) or (links.operators.map(expr.operator).union and all(_filtered(links, a) for a in expr.args))
+
+
+def _filtered(links: Links, expr: Tree) -> bool:
+    if isinstance(expr, Access):
+        return any(links.domains[w.number] != frozenset() for w in links.model.writers(expr.tensor))
+    return isinstance(expr, Apply) and any(_filtered(links, a) for a in expr.args)

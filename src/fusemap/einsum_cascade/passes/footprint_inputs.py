@@ -88,9 +88,17 @@ class _Holder:
 
     def live(self, uses: Sequence[Use], size: Count, level: int) -> Live:
         """From the first to the last use in one iteration of the loops outside `level`."""
-        phases = [self.paths[u.statement.number][level] for u in uses]
-        user = uses[0].statement.number
-        return Live(size=size, user=user, level=level, first=min(phases), last=max(phases))
+        phases = {u.statement.number: self.paths[u.statement.number][level] for u in uses}
+        first, last = min(phases.values()), max(phases.values())
+        return Live(
+            size=size,
+            user=uses[0].statement.number,
+            level=level,
+            first=first,
+            last=last,
+            makers=frozenset(n for n, p in phases.items() if p == first),
+            enders=frozenset(n for n, p in phases.items() if p == last),
+        )
 
     def held(self, uses: Sequence[Use], level: int) -> Live:
         """The footprint of what is used in one iteration of the loops outside `level`."""
@@ -143,6 +151,11 @@ class _Holder:
             count = self.extents.of(read.statement, inner, level)
             found += [count] if count.count not in [c.count for c in found] else []
         if len(found) == 1:
-            return found[0]
+            return found[0] if self._alike(uses) else found[0].bound()
         total = sum((c.count for c in found), NONE.count)
         return Count(sp.Min(self.extents.everything(self.tensor), total), False)
+
+    def _alike(self, uses: Sequence[Use]) -> bool:
+        """Are all uses filtered alike, as far as is known, so that what one of them reads all others need?"""
+        filtered = {bool(self.extents.links.domains[u.statement.number]) for u in uses}
+        return len(filtered) == 1 and all(u.statement.number in self.extents.sure for u in uses)

@@ -116,11 +116,12 @@ class _Planner:
         return found
 
     def _reduces(self, s: Statement, loop: str) -> bool:
-        """Does the statement reduce the loop or another digit of its rank, or step along it?"""
-        steps = {self.loops.of[v] for v in self.links.iterative if v in s.ranges and s.name in self.needs[s.name]}
+        """Does the statement reduce the loop or another digit of its rank, or step along the loop?"""
+        nodes = self.loops.nodes(s)
+        steps = nodes.get(loop) in self.links.iterative and s.name in self.needs[s.name]
         written = {slot.place[0] for digits in s.writes for slot in digits if slot.place is not None}
-        reduced = {o for o, n in self.loops.nodes(s).items() if n not in written}
-        return any(self.loops.ranks[o] == self.loops.ranks[loop] for o in reduced | steps)
+        reduced = {self.loops.ranks[o] for o, n in nodes.items() if n not in written}
+        return steps or self.loops.ranks[loop] in reduced
 
     def _waits(self, group: Sequence[Statement], loop: str, level: int) -> Iterable[_Wait]:
         for target, number, source in self._reads(group):

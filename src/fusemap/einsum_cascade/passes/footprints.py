@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import sympy as sp
 
-from fusemap.einsum_cascade.counts_zones import Expr
+from fusemap.einsum_cascade.counts_zones import Expr, is_nonnegative
 from fusemap.einsum_cascade.passes.edges import Links
 from fusemap.einsum_cascade.passes.footprint_derived import Live, derived_live
 from fusemap.einsum_cascade.passes.footprint_extents import NONE, Count, Extents
@@ -42,8 +43,8 @@ def footprints(cascade: Cascade, order: Sequence[str] | None = None) -> tuple[Fo
     coordinate of them. At each further loop, in one iteration of the loops outside it, the Einsums that have
     it run in ascending sweeps, all others between the sweeps. An Einsum reads in its own sweep only what lies
     at its coordinate or before; a later sweep, or an Einsum between sweeps, finds all of it. An Einsum that
-    reduces the loop's rank (or another digit of it) runs in the first sweep that its operands allow, every
-    other one in the last that its readers allow. Inside a sweep the next loop is laid out in the same way.
+    reduces the loop's rank (or another digit of it) or steps along the loop runs in the first sweep that its
+    operands allow, every other one in the last that its readers allow. Inside a sweep the next loop is laid out in the same way.
 
     The footprint. An element lives from its first contribution to its last read; an element may take the
     place of one of its own tensor that the same point is the last to read. From the outermost loop inwards:
@@ -105,31 +106,58 @@ def joint_footprint(cascade: Cascade, order: Sequence[str] | None = None) -> Joi
     """
     bench = _Bench.of(cascade, order)
     lives = bench.lives()
-    moments = [(s.name, _at(bench.schedule, lives, s.number)) for s in bench.extents.model.statements]
-    counts = list(dict.fromkeys(count for _, count in moments))
+    sums = [(s.name, _at(bench.schedule, lives, s.number)) for s in bench.extents.model.statements]
     order = (*bench.extents.loops.batch, *bench.extents.loops.order)
-    return JointFootprint(order=order, count=sp.Max(*counts), moments=tuple(moments))
+    return JointFootprint(
+        order=order,
+        count=_greatest([count for _, counts in sums for count in counts]),
+        moments=tuple((name, _greatest(counts)) for name, counts in sums),
+    )
 
 
-def _at(schedule: Schedule, lives: Sequence[Live], number: int) -> Expr:
-    """What is live while a statement runs: for each loop the more of its first and last iteration."""
+def _greatest(counts: Sequence[Expr]) -> Expr:
+    """The maximum, without those that are never more than another one."""
+    kept: list[Expr] = []
+    for count in dict.fromkeys(counts):
+        if not any(_never_less(other, count) for other in kept):
+            kept = [*(other for other in kept if not _never_less(count, other)), count]
+    return kept[0] if len(kept) == 1 else sp.Max(*kept, evaluate=False)
+
+
+def _never_less(one: Expr, other: Expr) -> bool:
+    rest = one - other
+    return all(c >= 0 for c in rest.as_coefficients_dict().values()) or is_nonnegative(rest)
+
+
+def _at(schedule: Schedule, lives: Sequence[Live], number: int) -> list[Expr]:
+    """What is live while a statement runs, in the first or in the last iteration of every loop around it."""
     path = schedule.paths[number]
-    total = sp.Integer(0)
     ends: dict[int, tuple[Expr, Expr]] = {}
     for live in lives:
         level = live.level
-        if path[:level] != schedule.paths[live.user][:level] or not live.first <= path[level] <= live.last:
-            continue
-        start = stop = live.size.count
-        if live.slab is not None and live.grows and path[level] == live.first:
-            start = live.slab.count
-        if live.slab is not None and live.shrinks and path[level] == live.last:
-            stop = live.slab.count
-        known = ends.get(level, (sp.Integer(0), sp.Integer(0)))
-        ends[level] = (known[0] + start, known[1] + stop)
-    for start, stop in ends.values():
-        total += start if start == stop else sp.Max(start, stop)
-    return total
+        if path[:level] == schedule.paths[live.user][:level] and live.first <= path[level] <= live.last:
+            start, stop = _first_and_last(schedule, live, path)
+            known = ends.get(level, (sp.Integer(0), sp.Integer(0)))
+            ends[level] = (known[0] + start, known[1] + stop)
+    return [sp.Add(*chosen) for chosen in product(*(dict.fromkeys(pair) for pair in ends.values()))]
+
+
+def _first_and_last(schedule: Schedule, live: Live, path: tuple[int, ...]) -> tuple[Expr, Expr]:
+    """What of a tensor is live in the first and in the last iteration of a sweep, as its slabs come and go."""
+    start = stop = live.size.count
+    phase = path[live.level]
+    before = phase == live.first and all(path < schedule.paths[n] for n in live.makers)
+    after = phase == live.last and all(path > schedule.paths[n] for n in live.enders)
+    if phase % 2 == 0 and live.level < len(path) - 1:
+        return (sp.Integer(0),) * 2 if before or after else (start, stop)
+    if live.slab is None:
+        return start, stop
+    slab = live.slab.count
+    if live.grows and phase == live.first:
+        start, stop = (0 * slab, stop - slab) if before else (slab, stop)
+    if live.shrinks and phase == live.last:
+        start, stop = (start - slab, 0 * slab) if after else (start, slab)
+    return start, stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
