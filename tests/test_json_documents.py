@@ -28,6 +28,15 @@ class Result(Protocol):
 
 T5 = ("--arch", "flat-cloud", "--workload", "T5@4K")
 CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
+    (("analyze", "attention-3pass"), lambda: fm.analyze("attention-3pass")),
+    (
+        ("analyze", "vmoba", "--tensor", "BK", "--rank", "M0", "--size", "M=64"),
+        lambda: fm.analyze("vmoba", {"M": 64}, tensor="BK", rank="M0"),
+    ),
+    (
+        ("analyze", "attention-1pass", "--workload", "BERT@4K", "--size", "M0=256"),
+        lambda: fm.analyze("attention-1pass", {"M0": 256}, workload="BERT@4K"),
+    ),
     (("run", "attention-1pass"), lambda: fm.run("attention-1pass")),
     (
         ("run", "attention-3pass-causal", "--size", "M=8", "--size", "P=8", "--seed", "3"),

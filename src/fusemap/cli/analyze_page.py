@@ -11,7 +11,9 @@ from fusemap.cli.quantities import number
 from fusemap.einsum_cascade.analysis import Analysis
 from fusemap.einsum_cascade.analysis_reasons import carried, reasons
 from fusemap.einsum_cascade.analysis_rows import ONE, is_plain, rows_in_order
-from fusemap.einsum_cascade.analysis_text import certificate, certificates, groups, kept
+from fusemap.einsum_cascade.analysis_text import alike, certificate, certificates, groups, kept
+from fusemap.einsum_cascade.passes.footprint_loops import loops_of
+from fusemap.einsum_cascade.passes.model import model_of
 from fusemap.einsum_cascade.passes.types import RankPasses
 from fusemap.einsum_cascade.printer import format_einsum
 
@@ -28,8 +30,7 @@ def page(found: Analysis, *, everything: bool = False) -> str:
     if not rows:
         return "\n\n".join([*blocks, _wrapped("nothing reads what was asked for, so there are no passes over it")])
     blocks += [_einsums(found, rows), *(_one_pass(found, row) for row in _single(rows)), _ranks(rows)]
-    proofs = tuple(certificates(rows)) if everything else found.hardest()
-    blocks += [certificate(group, WIDTH) for group in proofs]
+    blocks += map(certificate, certificates(rows)) if everything else alike(found.hardest())
     blocks += [text for text in (_fusible(found, rows), _footprints(found), _operations(found)) if text]
     return "\n\n".join(blocks)
 
@@ -109,18 +110,37 @@ def _fusible(found: Analysis, rows: tuple[RankPasses, ...]) -> str:
         if count != ONE and row.assignment:
             sets = ", ".join(f"{{{', '.join(group)}}}" for group in groups(row))
             lines.append(_wrapped(f"can be fused on {rank}: {sets}"))
-    free = [rank for rank, count in found.label.items() if count == ONE]
+    unsure = {row.rank for row in rows if not row.exact}
+    free = [rank for rank, count in found.label.items() if count == ONE and rank not in unsure]
     if free:
         lines.append(_wrapped(f"no barrier on {', '.join(free)}"))
     return "\n".join(lines)
 
 
 def _footprints(found: Analysis) -> str:
-    return ""
+    """How many elements of each tensor are live at once; tensors with equal numbers together."""
+    loops = loops_of(model_of(found.cascade))
+    alike: dict[tuple[str, str], list[str]] = {}
+    for f in found.footprints:
+        store, again = (_shown(found.value(count)) for count in (f.store, f.recompute))
+        mark = "" if f.exact else "at most "
+        alike.setdefault((f"{mark}{store}", f"{mark}{again}" if again != "-" else "-"), []).append(f.tensor)
+    single = alike.pop(("1", "-"), [])
+    cells = [[", ".join(tensors), *counts] for counts, tensors in alike.items()]
+    fixed = f", for one {', '.join(loops.batch)}" if loops.batch else ""
+    lines = [_wrapped(f"elements live at once{fixed}; loops {', '.join(loops.order)}")]
+    lines += [table(cells, ["tensors", "each stored", "recomputed from it"], "lll", width=WIDTH)] if cells else []
+    lines += [_wrapped(f"one element of {', '.join(single)}")] if single else []
+    return "\n".join(lines)
 
 
 def _shown(value: int | str | None) -> str:
     return "-" if value is None else number(value) if isinstance(value, int) else value
+
+
+def _short(formula: str, most: int = 2 * WIDTH) -> str:
+    """A formula that people read; that of a filter with several bounds is for programs."""
+    return formula if len(formula) <= most else "a long formula: --json prints it, --size evaluates it"
 
 
 def _operations(found: Analysis) -> str:
@@ -132,7 +152,7 @@ def _operations(found: Analysis) -> str:
         known, exact = totals.get(c.operator, (c.count - c.count, True))
         totals[c.operator] = (known + c.count, exact and c.exact)
     cells = [
-        [operator, f"{'' if exact else 'at most '}{_shown(found.value(total))}"]
+        [operator, _short(f"{'' if exact else 'at most '}{_shown(found.value(total))}")]
         for operator, (total, exact) in sorted(totals.items())
     ]
     return table(cells, ["operator", "times applied"], "ll", width=WIDTH)

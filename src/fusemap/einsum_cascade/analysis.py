@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import sympy
 
     from fusemap.einsum_cascade.counts_record import OperationCount
+    from fusemap.einsum_cascade.passes.footprints import Footprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -32,7 +33,7 @@ class Analysis:
     """
 
     pass_analysis: PassAnalysis
-    footprints: tuple[Any, ...]
+    footprints: tuple[Footprint, ...]
     operations: tuple[OperationCount, ...]
     sizes: Sizes
     open: tuple[ShapeName, ...]
@@ -76,7 +77,12 @@ class Analysis:
             "label": {rank: self._number(count) for rank, count in self.label.items()},
             "passes": [self._row(row) for row in self.passes],
             "footprints": [
-                {"tensor": f.tensor, **self._formula("store", f.store), **self._formula("recompute", f.recompute)}
+                {
+                    "tensor": f.tensor,
+                    **self._formula("store", f.store),
+                    **self._formula("recompute", f.recompute),
+                    "exact": f.exact,
+                }
                 for f in self.footprints
             ],
             "operations": [
@@ -191,7 +197,7 @@ def analyze_cascade(
 ) -> Analysis:
     """The analysis of a cascade, at sizes where all are given; `workload` is the name of where they come from.
 
-    `tensor` and `rank` restrict the passes and footprints. InputError for names that the cascade does not
+    `tensor` and `rank` restrict the passes. InputError for names that the cascade does not
     have, and for sizes that contradict its `shape` lines.
 
     >>> from fusemap.einsum_cascade.catalog import load
@@ -200,12 +206,13 @@ def analyze_cascade(
     [('mul', '262144*F'), ('sum', '262080*F')]
     """
     from fusemap.einsum_cascade.counts import operation_counts  # SymPy loads after what is wrong is refused
+    from fusemap.einsum_cascade.passes.footprints import footprints
 
     known, still_open = known_sizes(cascade, sizes or {})
     passes = analyze(cascade, sizes=None if still_open else _by_name(known), tensor=tensor, rank=rank)
     return Analysis(
         pass_analysis=passes,
-        footprints=(),
+        footprints=footprints(cascade),
         operations=operation_counts(cascade),
         sizes=known,
         open=still_open,

@@ -25,11 +25,8 @@ def reasons(cascade: Cascade, row: RankPasses) -> dict[TensorName, str]:
     numbers = dict(row.assignment)
     waiting = {einsum: barrier for barrier in row.barriers for einsum in barrier.before}
     return {
-        e.name: _waits(cascade, e, waiting[e.name], numbers, carriers)
-        if e.name in waiting
-        else _follows(e, row, numbers, carriers)
-        if e.name in carriers.touches
-        else _beside(cascade, e, row)
+        e.name: (_waits(cascade, e, waiting[e.name], numbers, carriers) if e.name in waiting else "")
+        or (_follows(e, row, numbers, carriers) if e.name in carriers.touches else _beside(cascade, e, row))
         for e in cascade.einsums
     }
 
@@ -43,13 +40,13 @@ def rank_of(cascade: Cascade, row: RankPasses) -> RankOf:
 def _waits(
     cascade: Cascade, einsum: Einsum, barrier: Barrier, numbers: Mapping[TensorName, int], carriers: Carriers
 ) -> str:
-    """The operands that are complete, or say where to read, only after the pass before."""
+    """The operands that are complete, or say where to read, only after the pass before; empty without one."""
     before, needs = set(barrier.visited_by), dependences(cascade)
     touching = {t.access for t in carriers.touches[einsum.name]}
     late = [a for a in accesses(einsum) if a not in touching and (a.tensor in before or before & _needed(needs, a))]
     after = f"after pass {numbers[einsum.name] - 1}"
     if not late:
-        return f"reads what only all of pass {numbers[einsum.name] - 1} tells"
+        return ""
     names = " and ".join(dict.fromkeys(_name(einsum, a) for a in late))
     several = len({_name(einsum, a) for a in late}) > 1
     if barrier.kind == "data":
@@ -71,14 +68,19 @@ def _follows(einsum: Einsum, row: RankPasses, numbers: Mapping[TensorName, int],
     """The operands that bring the fiber's coordinates."""
     number = numbers.get(einsum.name)
     if number is None:
-        return f"visits only a part of {row.rank}"
-    read = list(dict.fromkeys(t.access.tensor for t in carriers.touches[einsum.name]))
+        return f"does not visit all of {row.rank}"
+    own = set(accesses(einsum))  # an `init:` of the same name touches too
+    touched = [t.access for t in carriers.touches[einsum.name]]
+    read = list(dict.fromkeys(a.tensor for a in touched if a in own or not own & set(touched)))
     same = [t for t in read if numbers.get(t) == number]
     if row.tensor in read:
         return f"reads {row.tensor} along {row.rank}"
     if same:
         return f"reads {', '.join(same)} of the same pass"
-    return f"reads {', '.join(read)} again, kept or recomputed"
+    if all(numbers.get(t, number) < number for t in read):
+        return f"reads {', '.join(read)} again, kept or recomputed"
+    later = any(numbers.get(t, number) > number for t in read)
+    return f"reads {', '.join(read)}{' of a step before' if later else f' along {row.rank}'}"
 
 
 def _beside(cascade: Cascade, einsum: Einsum, row: RankPasses) -> str:

@@ -25,8 +25,8 @@ def known_sizes(cascade: Cascade, sizes: Mapping[str, int]) -> tuple[Sizes, tupl
     ({'M': 8, 'M1': 4, 'M0': 2, 'E': 4}, ('P', 'F'))
     """
     given = {name: size for name, size in sizes.items() if isinstance(size, int) and size >= 1}
-    refused = len(given) < len(sizes)  # what is no size is reported as it stands, nothing can be chosen beside it
-    resolved = resolve_sizes(cascade, sizes if refused else fill_sizes(cascade, given)[0])
+    filled, chosen = fill_sizes(cascade, given)  # so that nothing is missing; what is given is checked as it stands
+    resolved = resolve_sizes(cascade, {**{name: filled[name] for name in chosen}, **sizes})
     told = _told(cascade, given)
     known = {name: resolved[name] for name in known_shapes(cascade) if name in told and name in resolved}
     return known, tuple(name for name in resolved if name not in told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from fusemap.einsum_cascade.analysis_rows import ONE
@@ -36,6 +37,23 @@ def certificates(rows: Iterable[RankPasses]) -> Iterator[tuple[RankPasses, ...]]
     for row in rows:
         groups.setdefault((row.rank, verdict(row), *_body(row)), []).append(row)
     return (tuple(group) for group in groups.values())
+
+
+def alike(groups_of_rows: Iterable[tuple[RankPasses, ...]], shown: int = 2) -> Iterator[str]:
+    """The proofs, of each rank `shown` whole; more with the same barriers and fewer Einsums between in a line."""
+    whole: Counter[tuple[object, ...]] = Counter()
+    rest: dict[tuple[object, ...], list[RankPasses]] = {}
+    for rows in groups_of_rows:
+        key = (rows[0].rank, rows[0].passes, tuple(b.before for b in rows[0].barriers))
+        whole[key] += 1
+        if whole[key] <= shown:
+            yield certificate(rows)
+        else:
+            rest.setdefault(key, []).extend(rows)
+    for others in rest.values():
+        named = ", ".join(f"({row.tensor}, {row.rank})" for row in others)
+        text = f"{named}: {others[0].passes} too, by the same barriers; --all prints each proof"
+        yield textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def verdict(row: RankPasses) -> str:
