@@ -16,7 +16,7 @@ from fusemap.einsum_cascade.types import Cascade, Reduce
 LIBRARY = sorted((Path(__file__).parent.parent / "src/fusemap/einsum_cascade/library").glob("*.cascade"))
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(cascades())
 def test_parsing_what_was_printed_gives_the_same_tree(cascade: Cascade) -> None:
     text = format_cascade(cascade)
