@@ -107,7 +107,7 @@ class _Workbench:
 
     def row(self, of: RankOf) -> RankPasses | None:
         """The answer for one rank; None if nothing reads the tensor."""
-        carriers = carriers_of(self.model.cascade, of)
+        carriers = carriers_of(self.model.cascade, of, facts=self.model.facts)
         if not carriers.touches:
             return None
         upper = upper_bound(self.links, of)
@@ -126,7 +126,8 @@ class _Workbench:
     def _proven(self, base: RankPasses, of: RankOf, carriers: Carriers, upper: Upper | None) -> RankPasses:
         try:
             lower = lower_bound(self.model, self.domains, of, sizes=self.sizes)
-            direct = lower_bound(self.model, self.domains, of, sizes=self.sizes, direct=True)
+            alone = lower is None or lower.passes == _ONE  # then it is 1 with fewer touches too
+            direct = lower if alone else lower_bound(self.model, self.domains, of, sizes=self.sizes, direct=True)
         except TooHard:
             lower = direct = None
         if lower is None or direct is None:

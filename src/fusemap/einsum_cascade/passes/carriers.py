@@ -3,19 +3,19 @@
 T carries itself. An Einsum that reads a carrier at variables v in the rank's position touches the fiber at
 coordinate v; what it writes is a carrier again if all of v is on its left side (the passes of FuseMax,
 MICRO 2024, which gives them in prose). Reads of derived carriers at one v but several offsets, such as
-RM[m1] and RM[m1+1], are one touch: at the coordinate of the principal read, see `_rank_of_read`.
+RM[m1] and RM[m1+1], are one touch: at the coordinate of the principal read, see `_touches`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from fusemap.einsum_cascade.linear import CONSTANT, Symbolic, difference, symbolic
 from fusemap.einsum_cascade.passes.ranks import RankOf
-from fusemap.einsum_cascade.scope import accesses, output_variables, rank_variables
-from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Lookup, RankExpr, TensorName
+from fusemap.einsum_cascade.scope import accesses, rank_variables
+from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Lookup, RankExpr, TensorName, VarName
 
 
 class Key(NamedTuple):
@@ -23,7 +23,6 @@ class Key(NamedTuple):
 
     positions: frozenset[int]
     against: bool = False
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,55 @@ class Carriers:
     touches: Mapping[TensorName, tuple[Touch, ...]]
 
 
-def carriers_of(cascade: Cascade, of: RankOf, *, direct: bool = False) -> Carriers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A read with what the rules ask of it: per index its variables, how it moves, and whether only data tell it."""
+
+    access: Access
+    order: int
+    lags: tuple[bool, ...]
+    used: tuple[frozenset[VarName], ...]
+    moving: tuple[tuple[tuple[object, int], ...], ...]
+    lookups: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the carriers of all ranks of a cascade are found from, computed once."""
+
+    reads: tuple[tuple[Einsum, tuple[frozenset[VarName], ...], tuple[_Read, ...]], ...]
+    found: dict[tuple[RankOf, bool], Carriers] = field(default_factory=dict)
+
+
+def facts_of(cascade: Cascade) -> Facts:
+    """The reads of a cascade, prepared for `carriers_of`."""
+    needs = dependences(cascade)
+    written: dict[TensorName, list[Access]] = {}
+    for einsum in cascade.einsums:
+        written.setdefault(einsum.name, []).append(einsum.output)
+    reads = []
+    for einsum in (*cascade.inits, *cascade.einsums):
+        left = tuple(frozenset(rank_variables(i.expr)) for i in einsum.output.indices)
+        mine = tuple(_read(einsum, a, written.get(a.tensor, []), needs) for a in accesses(einsum))
+        reads.append((einsum, left, mine))
+    return Facts(reads=tuple(reads))
+
+
+def _read(
+    einsum: Einsum, access: Access, written: list[Access], needs: Mapping[TensorName, frozenset[TensorName]]
+) -> _Read:
+    exprs = [i.expr for i in access.indices]
+    return _Read(
+        access=access,
+        order=3 if einsum.name in needs.get(access.tensor, ()) else 1,
+        lags=tuple(any(_lag(w.indices[n].expr, e) for w in written) for n, e in enumerate(exprs)),
+        used=tuple(frozenset(rank_variables(e)) for e in exprs),
+        moving=tuple(tuple(_moving(e)) for e in exprs),
+        lookups=tuple(isinstance(e, Lookup) for e in exprs),
+    )
+
+
+def carriers_of(cascade: Cascade, of: RankOf, *, direct: bool = False, facts: Facts | None = None) -> Carriers:
     """The carriers and touches of a (tensor, rank); with `direct` no tensor but the tensor itself carries it.
 
     >>> from fusemap.einsum_cascade.catalog import load
@@ -58,17 +105,22 @@ def carriers_of(cascade: Cascade, of: RankOf, *, direct: bool = False) -> Carrie
     >>> sorted(carriers_of(cascade, of).keys), sorted(carriers_of(cascade, of).touches)
     (['A', 'K', 'QK', 'SN'], ['A', 'AV', 'GM', 'QK', 'SD', 'SN'])
     """
-    base = base_key(of)
-    keys: dict[TensorName, set[Key]] = {of.tensor: {base}}
-    needs = dependences(cascade)
+    known = facts if facts is not None else facts_of(cascade)
+    if (of, direct) not in known.found:
+        known.found[of, direct] = _carriers(known, of, direct)
+    return known.found[of, direct]
+
+
+def _carriers(facts: Facts, of: RankOf, direct: bool) -> Carriers:
+    keys: dict[TensorName, set[Key]] = {of.tensor: {base_key(of)}}
     touches: dict[TensorName, tuple[Touch, ...]] = {}
-    statements = (*cascade.inits, *cascade.einsums)
     while True:
         touches = {}
-        for einsum in statements:
-            found = tuple(_touches(cascade, einsum, keys, of, needs))
-            if found:
-                touches[einsum.name] = (*touches.get(einsum.name, ()), *found)
+        for einsum, left, reads in facts.reads:
+            if any(r.access.tensor in keys for r in reads):
+                found = tuple(_touches(einsum, left, reads, keys, of))
+                if found:
+                    touches[einsum.name] = (*touches.get(einsum.name, ()), *found)
         onto = {(e, t.onto) for e, ts in touches.items() for t in ts if t.onto is not None and not direct}
         new = [(e, k) for e, k in onto if k not in keys.get(e, ())]
         if not new:
@@ -100,28 +152,34 @@ def dependences(cascade: Cascade) -> Mapping[TensorName, frozenset[TensorName]]:
 
 
 def _touches(
-    cascade: Cascade,
     einsum: Einsum,
+    left: tuple[frozenset[VarName], ...],
+    reads: tuple[_Read, ...],
     keys: Mapping[TensorName, set[Key]],
     of: RankOf,
-    needs: Mapping[TensorName, frozenset[TensorName]],
 ) -> Iterator[Touch]:
-    """Touches of one Einsum: all reads of T, and of the reads that move alike those that tell the coordinate best."""
-    left = set(output_variables(einsum.output))
+    """Touches of one Einsum: all reads of T, and of the reads that move alike those that tell the coordinate best.
+
+    That is T, then what does not need the Einsum itself; without a lag (RM[m1+1] as it is written) before with one.
+    """
+    kept = frozenset[VarName]().union(*left)
     found: list[tuple[frozenset[tuple[object, int]], int, Touch]] = []
-    for access in accesses(einsum):
-        for key in sorted(keys.get(access.tensor, ()), key=lambda k: (sorted(k.positions), k.against)):
-            exprs = [access.indices[k].expr for k in sorted(key.positions)]
-            used = frozenset(v for e in exprs for v in rank_variables(e))
-            gathers = any(isinstance(e, Lookup) for e in exprs)
-            at = frozenset(part for e in exprs for part in _moving(e, key.against))
+    for read in reads:
+        tensor = read.access.tensor
+        for key in sorted(keys.get(tensor, ()), key=lambda k: (sorted(k.positions), k.against)):
+            used = frozenset[VarName]().union(*(read.used[k] for k in key.positions))
+            gathers = any(read.lookups[k] for k in key.positions)
+            sign = -1 if key.against else 1
+            at = frozenset((part, sign * c) for k in key.positions for part, c in read.moving[k])
             onto = None
-            if used and used <= left and not gathers and einsum.name != of.tensor:
-                held = (n for n, i in enumerate(einsum.output.indices) if used & set(rank_variables(i.expr)))
-                onto = Key(frozenset(held), against=any(c < 0 for _, c in at))
-            touch = Touch(access=access, key=key, onto=onto, gathers=gathers)
-            found.append((at, _rank_of_read(einsum, access, key, of, needs, cascade), touch))
-    best = {at: min(order for a, order, _ in found if a == at) for at, _, _ in found}
+            if used and used <= kept and not gathers and einsum.name != of.tensor:
+                held = frozenset(n for n, variables in enumerate(left) if used & variables)
+                onto = Key(held, against=any(c < 0 for _, c in at))
+            order = 0 if tensor == of.tensor else read.order + any(read.lags[k] for k in key.positions)
+            found.append((at, order, Touch(access=read.access, key=key, onto=onto, gathers=gathers)))
+    best: dict[frozenset[tuple[object, int]], int] = {}
+    for at, order, _ in found:
+        best[at] = min(order, best.get(at, order))
     for at, order, touch in found:
         if order == best[at] and at:
             yield touch
@@ -129,29 +187,12 @@ def _touches(
             yield replace(touch, onto=None)
 
 
-def _rank_of_read(
-    einsum: Einsum,
-    access: Access,
-    key: Key,
-    of: RankOf,
-    needs: Mapping[TensorName, frozenset[TensorName]],
-    cascade: Cascade,
-) -> int:
-    """Which read tells the coordinate: T, then what does not need the Einsum itself; without a lag before with one."""
-    if access.tensor == of.tensor:
-        return 0
-    writers = [e.output for e in cascade.einsums if e.name == access.tensor]
-    lags = any(_lag(w.indices[k].expr, access.indices[k].expr) for w in writers for k in sorted(key.positions))
-    return (3 if einsum.name in needs.get(access.tensor, ()) else 1) + lags
-
-
-def _moving(expr: RankExpr, against: bool) -> Iterator[tuple[object, int]]:
-    """How the coordinate changes with each variable of an index: m and m+1 are alike, m and M-1-m are not."""
-    sign = -1 if against else 1
+def _moving(expr: RankExpr) -> Iterator[tuple[object, int]]:
+    """How an index changes with each of its variables: m and m+1 are alike, m and M-1-m are not."""
     if isinstance(expr, Affine):
-        yield from ((k, sign * c) for k, c in symbolic(expr).items() if k[0] is not None)
+        yield from ((k, c) for k, c in symbolic(expr).items() if k[0] is not None)
     else:
-        yield from (((v, type(expr)), sign) for v in rank_variables(expr))
+        yield from (((v, type(expr)), 1) for v in rank_variables(expr))
 
 
 def _lag(written: RankExpr, read: RankExpr) -> bool:

@@ -43,7 +43,6 @@ class Read:
 
 def derived_live(extents: Extents, schedule: Schedule, tensor: TensorName) -> Live:
     """When and how much of a computed tensor is live."""
-    sizer = _Sizer(extents, schedule)
     *inits, main = extents.model.writers(tensor)
     reads = tuple(
         Read(statement=s, number=n)
@@ -78,15 +77,15 @@ class _Sizer:
             return self._live(w, ONE, level)
         mine = self.paths[w.number][level]
         loop = self.loops.order[level]
-        node = self.extents.written(w, loop)
+        along = loop in self.loops.left(w)
         apart = [r for r in reads if self.paths[r.statement.number][level] != mine]
-        late = [r for r in apart if not (mine % 2 and node is not None and self._constant(w, r, loop))]
+        late = [r for r in apart if not (mine % 2 and along and self._constant(w, r, loop))]
         if late:
             return self._apart(w, late, level)
-        kept = self.extents.whole(w, level + 1) if apart else NONE
+        kept = self.extents.whole(w, level + 1, loop) if apart else NONE
         together = [r for r in reads if r not in apart]
-        if mine % 2 and node is None:
-            return self._live(w, self.extents.whole(w, level + 1), level)
+        if mine % 2 and not along:
+            return self._live(w, self.extents.whole(w, level + 1, loop), level)
         lags = [self._lag(w, r, level) if mine % 2 else 0 for r in together]
         if None in lags:
             return self._live(w, self.extents.whole(w, level).bound(), level)
@@ -95,7 +94,7 @@ class _Sizer:
             inside = self.size(w, [r for r, d in zip(together, lags, strict=True) if d == 0], level + 1)
             return replace(inside, size=kept.at_least(inside.size))
         oldest = [r for r, d in zip(together, lags, strict=True) if d == most]
-        slab = self.extents.whole(w, level + 1)
+        slab = self.extents.whole(w, level + 1, loop)
         old = Count(most * slab.count, slab.exact and most == 1)
         return self._live(w, kept.at_least(old.plus(self._new(w, oldest, level + 1))), level)
 
@@ -110,11 +109,13 @@ class _Sizer:
         for init in self.extents.model.writers(w.name):
             if init.number != w.number and any(self._meets(r, init, level) for r in reads):
                 size = size.plus(self.extents.whole(init, level))
+        if not self.extents.alike([w, *(r.statement for r in reads)]):
+            size = size.bound()
         loop = self.loops.order[level]
         last = max(self.paths[r.statement.number][level] for r in reads)
         ends = [r for r in reads if self.paths[r.statement.number][level] == last]
         plain = not self.links.domains[w.number]
-        grows = plain and self.extents.written(w, loop) is not None
+        grows = plain and loop in self.loops.left(w)
         shrinks = plain and grows and last % 2 == 1 and all(self._offset(w, r, level) == (0, 0) for r in ends)
         slab = self.extents.whole(w, level + 1) if grows else None
         return replace(self._live(w, size, level), slab=slab, grows=grows, shrinks=shrinks)
@@ -135,7 +136,7 @@ class _Sizer:
             return NONE
         if not mine % 2:
             return self._new(w, equal, level + 1)
-        if self.extents.written(w, self.loops.order[level]) is None:
+        if self.loops.order[level] not in self.loops.left(w):
             return self.extents.whole(w, level + 1)
         if any(self._offset(w, r, level) != (0, 0) for r in equal):
             return self.extents.whole(w, level).bound()

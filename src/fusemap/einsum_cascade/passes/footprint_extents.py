@@ -54,18 +54,17 @@ class Extents:
         self.model = links.model
         self.sure = _sure(links)
 
-    def written(self, s: Statement, loop: str) -> str | None:
-        """The coordinate of a loop on the left side of a statement."""
-        node = self.loops.nodes(s).get(loop)
-        return node if any(d.place is not None and d.place[0] == node for p in s.writes for d in p) else None
+    def whole(self, s: Statement, level: int, across: str = "") -> Count:
+        """All elements that a statement writes in one iteration of the loops outside `level`.
 
-    def whole(self, s: Statement, level: int) -> Count:
-        """All elements that a statement writes in one iteration of the loops outside `level`."""
-        inner = {n for loop in self.loops.order[level:] if (n := self.written(s, loop)) is not None}
-        count = self.of(s, inner, level)
+        With `across`, a loop in whose iterations the same elements are live: exact if no filter ties them to it.
+        """
+        left = self.loops.left(s)
+        inner = {left[loop] for loop in self.loops.order[level:] if loop in left}
+        count = self.of(s, inner, level, across)
         return count if all(d.place is not None for p in s.writes for d in p) else count.bound()
 
-    def of(self, s: Statement, inner: set[str], level: int) -> Count:
+    def of(self, s: Statement, inner: set[str], level: int, across: str = "") -> Count:
         """The most points of some inner coordinates in one iteration of the loops outside `level`."""
         fixed = (*self.loops.batch, *self.loops.order[:level])
         outer = {n for loop, n in self.loops.nodes(s).items() if loop in fixed}
@@ -74,7 +73,8 @@ class Extents:
         if zone is None:
             return NONE
         total = sp.Mul(*(self._width(zone, node, outer) for node in sorted(inner)))
-        tied = any(a in inner and b in inner for a, b, _ in domain or ())
+        ends = inner | {n for loop, n in self.loops.nodes(s).items() if loop == across}
+        tied = any(a in ends and b in ends for a, b, _ in domain or ())
         return Count(total, s.number in self.sure and not tied)
 
     def _width(self, zone: Zone, node: str, fixed: Iterable[str]) -> Expr:
@@ -89,13 +89,18 @@ class Extents:
                 widths.append(width if width.is_nonnegative else sp.Max(0, width))
         return sp.Min(*widths)
 
+    def alike(self, users: Iterable[Statement]) -> bool:
+        """Are statements filtered alike, as far as is known, so that what one of them has all others have?"""
+        numbers = {s.number for s in users}
+        return numbers <= self.sure and len({bool(self.links.domains[n]) for n in numbers}) == 1
+
     def everything(self, tensor: TensorName) -> Expr:
         """All elements of an input for one coordinate of the fixed loops."""
         return sp.Mul(*(shape_symbol(self.model.cascade, rank) for rank in self.model.frame.ranks[tensor]))
 
 
 def _sure(links: Links) -> frozenset[int]:
-    """Statements whose zone is their points: nothing that they need has a condition without a form, or joins filters."""
+    """Statements whose zone is their points: no condition without a form and no joint filters in what they need."""
     statements = links.model.statements
     found = {s.number for s in statements if s.cut.exact and not _joins(links, s.einsum.expr)}
     bad = {s.number for s in statements} - found

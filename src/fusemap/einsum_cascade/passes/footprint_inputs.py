@@ -111,7 +111,7 @@ class _Holder:
             return self.held(uses, level + 1)
         places = [self._at(u, self.loops.order[level]) for u in uses]
         if all(p is None for p in places):  # the same elements in every iteration
-            return self.live(uses, self.all(uses, level + 1), level)
+            return self.live(uses, self.all(uses, level + 1, self.loops.order[level]), level)
         offsets = [p[1] for p in places if p is not None]
         if len(offsets) < len(places):
             return self.live(uses, self.all(uses, level), level)
@@ -137,7 +137,7 @@ class _Holder:
         node = self.loops.nodes(use.statement).get(loop)
         return next((p for p in use.at.values() if p is not None and p[0] == node), None)
 
-    def all(self, uses: Sequence[Use], level: int) -> Count:
+    def all(self, uses: Sequence[Use], level: int, across: str = "") -> Count:
         """All of the input that is used in one iteration of the loops outside `level`."""
         reads = reads_of(self.extents, self.tensor)
         used = {u.statement.number for u in uses}
@@ -148,14 +148,9 @@ class _Holder:
             if read.statement.number not in used or len(places) < len(read.at):
                 return Count(self.extents.everything(self.tensor), False)
             inner = {p[0] for p in places if self.loops.of.get(p[0]) in loops}
-            count = self.extents.of(read.statement, inner, level)
+            count = self.extents.of(read.statement, inner, level, across)
             found += [count] if count.count not in [c.count for c in found] else []
         if len(found) == 1:
-            return found[0] if self._alike(uses) else found[0].bound()
+            return found[0] if self.extents.alike(u.statement for u in uses) else found[0].bound()
         total = sum((c.count for c in found), NONE.count)
         return Count(sp.Min(self.extents.everything(self.tensor), total), False)
-
-    def _alike(self, uses: Sequence[Use]) -> bool:
-        """Are all uses filtered alike, as far as is known, so that what one of them reads all others need?"""
-        filtered = {bool(self.extents.links.domains[u.statement.number]) for u in uses}
-        return len(filtered) == 1 and all(u.statement.number in self.extents.sure for u in uses)

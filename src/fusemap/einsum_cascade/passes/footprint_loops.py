@@ -13,8 +13,8 @@ from fusemap.diagnostics import did_you_mean, input_error
 from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.ranks import factors_of
 from fusemap.einsum_cascade.passes.zones import SIZE, ZERO, Place, Zone
-from fusemap.einsum_cascade.scope import all_variables, shape_of
-from fusemap.einsum_cascade.types import Access, Apply, Expr, Lookup, VarName
+from fusemap.einsum_cascade.scope import all_variables, output_variables, rank_variables, shape_of
+from fusemap.einsum_cascade.types import Access, Apply, Expr, Index, Lookup, VarName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,11 @@ class Loops:
     def nodes(self, statement: Statement) -> dict[str, str]:
         """The coordinate of a statement at each of its loops."""
         return {self.of[n]: n for n in statement.ranges}
+
+    def left(self, statement: Statement) -> dict[str, str]:
+        """The coordinate of a statement at each of its loops that is on its left side."""
+        kept = output_variables(statement.einsum.output)
+        return {loop: n for loop, n in self.nodes(statement).items() if n.split(".")[0] in kept}
 
     def lag(self, zone: Zone, reader: Statement, writer: Statement, loop: str) -> int | None:
         """The most iterations of the loop by which a read comes after the write, None if unbounded."""
@@ -117,18 +122,19 @@ def _merged(model: Model) -> dict[str, str]:
 
 def _ties(model: Model) -> Iterator[tuple[str, str]]:
     """The coordinates at which a digit is written and read, where both have the same offset."""
-    for written, read in _digits(model):
+    for _, written, read in _digits(model):
         if written is not None and read is not None and written[1] == read[1]:
             yield written[0], read[0]
 
 
-def _digits(model: Model) -> Iterator[tuple[Place | None, Place | None]]:
+def _digits(model: Model) -> Iterator[tuple[tuple[Index, Index], Place | None, Place | None]]:
     """Every digit of every read of a computed tensor: where it is written, and where it is read."""
     for s in model.statements:
         for reading in s.reads:
             for writer in model.writers(reading.access.tensor):
-                for read, made in zip(reading.slots, writer.writes, strict=True):
-                    yield from ((w.place, r.place) for r, w in zip(read, made, strict=True))
+                sides = zip(writer.einsum.output.indices, reading.access.indices, strict=True)
+                for index, made, read in zip(sides, writer.writes, reading.slots, strict=True):
+                    yield from ((index, w.place, r.place) for w, r in zip(made, read, strict=True))
 
 
 def _alike(model: Model, one: str, other: str) -> bool:
@@ -141,21 +147,23 @@ def _coupled(model: Model, of: Mapping[str, str]) -> frozenset[str]:
     """Loops that some Einsum reduces, steps along, or reads at another coordinate than its own."""
     found: set[str] = {of[v] for v in (s.var for s in model.cascade.stops) if v in of}
     for s in model.statements:
-        written = {slot.place[0] for digits in s.writes for slot in digits if slot.place is not None}
-        found |= {of[n] for n in s.ranges if n not in written}
+        found |= _reduced(s, of)
         for access in _lookups(s.einsum.expr):
             found |= {of[n] for r in s.reads if r.access == access for n in _nodes(r.slots) if n in of}
-    for made, used in _digits(model):
-        found |= _shifted(used, made, of)
+    for indices, made, used in _digits(model):
+        if made is None or used is None:  # of no form: any of its variables may shift it
+            variables = {v for index in indices for v in rank_variables(index.expr)}
+            found |= {loop for n, loop in of.items() if n.split(".")[0] in variables}
+        else:
+            found |= _shifted(used, made, of)
     return frozenset(found)
 
 
-def _shifted(read: Place | None, written: Place | None, of: Mapping[str, str]) -> set[str]:
-    ends = [p for p in (read, written) if p is not None]
-    loops = {of[n] for n, _ in ends if n in of}
-    same = len(ends) == 2 and len(loops) == 1 and ends[0][1] == ends[1][1] and all(n in of for n, _ in ends)
-    constant = len(ends) == 2 and written is not None and written[0] == ZERO
-    return set() if same or constant else loops
+def _shifted(read: Place, written: Place, of: Mapping[str, str]) -> set[str]:
+    """The loops that a digit ties to another coordinate than their own; what an init writes ties none."""
+    loops = {of[n] for n in (read[0], written[0]) if n in of}
+    same = len(loops) == 1 and read[1] == written[1] and read[0] in of and written[0] in of
+    return set() if same or written[0] == ZERO else loops
 
 
 def _lookups(expr: Expr) -> Iterator[Access]:
@@ -201,5 +209,5 @@ def _default(
 
 def _reduced(s: Statement, of: Mapping[str, str]) -> set[str]:
     """The loops that a statement reduces."""
-    written = {slot.place[0] for digits in s.writes for slot in digits if slot.place is not None}
-    return {of[n] for n in s.ranges if n not in written}
+    kept = output_variables(s.einsum.output)
+    return {of[n] for n in s.ranges if n.split(".")[0] not in kept}

@@ -119,8 +119,7 @@ class _Planner:
         """Does the statement reduce the loop or another digit of its rank, or step along the loop?"""
         nodes = self.loops.nodes(s)
         steps = nodes.get(loop) in self.links.iterative and s.name in self.needs[s.name]
-        written = {slot.place[0] for digits in s.writes for slot in digits if slot.place is not None}
-        reduced = {self.loops.ranks[o] for o, n in nodes.items() if n not in written}
+        reduced = {self.loops.ranks[o] for o in nodes if o not in self.loops.left(s)}
         return steps or self.loops.ranks[loop] in reduced
 
     def _waits(self, group: Sequence[Statement], loop: str, level: int) -> Iterable[_Wait]:

@@ -25,8 +25,8 @@ class Footprint:
     """The most elements of `tensor` that are live at once, for one coordinate of the ranks that are fixed.
 
     `store`: every element is produced once and kept to its last use. `recompute`, of an input: only inputs are
-    kept, and what carries a coordinate of one is made again from it. `exact` is False where a number is only
-    known not to be too small.
+    kept, and what carries a coordinate of one is made again from it. Neither is ever too small; `exact` if both
+    are reached wherever all ranks have at least two coordinates and the tensor has elements.
     """
 
     tensor: TensorName

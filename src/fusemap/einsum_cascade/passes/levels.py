@@ -33,8 +33,8 @@ from fusemap.einsum_cascade.passes.zones import (
 )
 from fusemap.einsum_cascade.types import TensorName
 
-_MOST = 12  # levels; more only where an iterative rank repeats passes, which shows before
-_ROUNDS = 3
+_MOST = 9  # levels; more only where an iterative rank repeats passes, which shows before
+_ROUNDS = 4
 _PLACES = 4  # zones of one carrier; a tensor that stands for more coordinates is cut off
 
 
@@ -218,6 +218,28 @@ class Engine:
                 found[s.name] = (*found.get(s.name, ()), *self.transfer.writes(reduced(zones), s))
         return found
 
+    def _around(
+        self,
+        group: Sequence[Statement],
+        inner: Mapping[int, Sequence[Reading]],
+        last: Mapping[TensorName, Union],
+        total: Mapping[TensorName, Union],
+    ) -> dict[TensorName, Union]:
+        """What one round of a recurrence adds to `total`, its statements one after another."""
+        fresh: dict[TensorName, Union] = {}
+        first = last is total or all(last.get(t) == u for t, u in total.items())
+        for s in group:
+            zones: list[Zone] = []
+            for reading in inner[s.number]:
+                name = reading.access.tensor
+                source = (*fresh.get(name, ()), *(last.get(name, ()) if first or name not in fresh else ()))
+                zones += self.transfer.reads(source, reading)
+            written = self.transfer.writes(reduced(zones), s) if zones else ()
+            known = (*total.get(s.name, ()), *fresh.get(s.name, ()))
+            added = tuple(z for z in written if not contains(known, z, self._ranges(s.name)))
+            fresh[s.name] = reduced((*fresh.get(s.name, ()), *added))
+        return fresh
+
     def _closed(
         self, group: Sequence[Statement], inner: Mapping[int, Sequence[Reading]], base: Mapping[TensorName, Union]
     ) -> dict[TensorName, Union]:
@@ -225,11 +247,8 @@ class Engine:
         total = dict(base)
         rounds: list[dict[TensorName, Union]] = []
         new: Mapping[TensorName, Union] = base
-        for _ in range(_ROUNDS + len(group)):
-            more = self._step(group, inner, new)
-            new = {
-                t: tuple(z for z in u if not contains(total.get(t, ()), z, self._ranges(t))) for t, u in more.items()
-            }
+        for _ in range(_ROUNDS):
+            new = self._around(group, inner, new, total)
             if not any(new.values()):
                 return total
             rounds.append(dict(new))

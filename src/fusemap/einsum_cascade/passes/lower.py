@@ -69,7 +69,7 @@ def lower_bound(
     known = {f"{SIZE}{s}": n for s, n in (sizes or {}).items() if f"{SIZE}{s}" not in stepping.values()}
     for node in size_nodes(model):
         ranges[node] = ZERO, known.get(node, 1 if node in stepping.values() or sizes else least)
-    carriers = carriers_of(model.cascade, of, direct=direct)
+    carriers = carriers_of(model.cascade, of, direct=direct, facts=model.facts)
     engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges))
     engine.run()
     return _Count(model, engine, stepping, known).result()
@@ -182,9 +182,10 @@ class _Count:
             if var not in statement.ranges or len(steps) < 2 * period + 1 or not self.engine.touch[statement.number]:
                 continue
             for lower, upper in ((-1 - period, -1), (-1 - 2 * period, -1 - period)):
-                moved = {_beside_sizes(rename(z, {var: (var, -1)}) or z) for z in steps[lower]}
-                if moved != {_beside_sizes(z) for z in steps[upper]}:
-                    return False
+                for zones in (steps, self.engine.levels[statement.number]):
+                    moved = {_beside_sizes(rename(z, {var: (var, -1)}) or z) for z in zones[lower]}
+                    if moved != {_beside_sizes(z) for z in zones[upper]}:
+                        return False
         return True
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.interpreter_schedule import components
+from fusemap.einsum_cascade.passes.carriers import Facts, facts_of
 from fusemap.einsum_cascade.passes.conditions import Cut, cuts_of
 from fusemap.einsum_cascade.passes.frame import Frame, Slot, frame_of
 from fusemap.einsum_cascade.passes.zones import Bound, Place, Ranges, within
@@ -60,6 +61,7 @@ class Model:
     frame: Frame
     statements: tuple[Statement, ...]
     index_ranges: Mapping[TensorName, Ranges]
+    facts: Facts
 
     def writers(self, tensor: TensorName) -> tuple[Statement, ...]:
         """The statements that write a tensor."""
@@ -84,7 +86,9 @@ def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None) -> 
             )
         )
     reach = {t: _index_ranges(frame, t) for t in frame.ranks}
-    return Model(cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=reach)
+    return Model(
+        cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=reach, facts=facts_of(cascade)
+    )
 
 
 def index_node(position: int, digit: int) -> str:
@@ -126,4 +130,4 @@ def groups_of(model: Model) -> list[list[Statement]]:
         inits = {n for n in numbers if n < len(model.cascade.inits)}
         for number in numbers - inits:
             waits[number] |= inits
-    return [[model.statements[n] for n in group] for group in components(waits)]
+    return [[model.statements[n] for n in sorted(group)] for group in components(waits)]

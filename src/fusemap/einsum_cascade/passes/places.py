@@ -32,7 +32,7 @@ def places_of(model: Model, of: RankOf) -> Places:
     A read at a constant coordinate (S[K]) is of a value that is kept, not of the passing fiber.
     """
     (digit,) = of.digits
-    carriers = carriers_of(model.cascade, of)
+    carriers = carriers_of(model.cascade, of, facts=model.facts)
     parts = model.frame.digits(of.tensor, digit.position)
     which = 0 if len(parts) == 1 else parts.index(digit.shape)
     # of each carrier: the index digit that tells the coordinate, and what to add to it

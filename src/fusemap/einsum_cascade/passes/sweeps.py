@@ -44,7 +44,7 @@ def upper_bound(links: Links, of: RankOf, *, direct: bool = False) -> Upper | No
     found = fiber_of(links.model, of)
     if found is None:
         return None
-    carriers = carriers_of(links.model.cascade, of, direct=direct)
+    carriers = carriers_of(links.model.cascade, of, direct=direct, facts=links.model.facts)
     best: Upper | None = None
     parts = _digits(links, of)
     for outer in range(len(parts)):

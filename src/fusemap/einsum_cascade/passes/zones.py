@@ -23,6 +23,7 @@ Ranges: TypeAlias = Mapping[str, Place]  # the greatest value of coordinates fro
 EVERYWHERE: Zone = frozenset()
 NO_RANGES: Ranges = MappingProxyType({})
 _CHAIN = 3  # zones that may together cover a line
+_MANY = 12  # zones of a union
 _WIDEST = 5  # unions up to this size are searched for such chains
 
 
@@ -125,9 +126,9 @@ def _covered(rest: Zone, union: Union) -> bool:
 
 
 def reduced(zones: Iterable[Zone | None], ranges: Ranges = NO_RANGES) -> Union:
-    """The zones without those inside another one."""
+    """The zones without those inside another one; of very many, those with the fewest bounds (a smaller set)."""
     kept: list[Zone] = []
-    for zone in dict.fromkeys(zones):
+    for zone in sorted(dict.fromkeys(zones), key=lambda z: len(z or ()))[:_MANY]:
         if zone is None or any(contains((k,), zone, ranges) for k in kept):
             continue
         kept = [*(k for k in kept if not contains((zone,), k, ranges)), zone]
