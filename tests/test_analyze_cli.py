@@ -78,6 +78,7 @@ V        1            1
 QK, SN   M            -
 AV       F            -
 one element of GM, SD, A
+all together at most Max(E + M + 2, F + M + 2)
 
 operator  times applied
 --------  -----------------------
@@ -164,6 +165,18 @@ def test_all_prints_every_proof(fusemap: Run) -> None:
     assert "(A, P): 2 passes proven" in every and "--all" not in every
     found = fm.analyze("act")
     assert all(f"({row.tensor}, {row.rank})" in every for row in found.passes)
+
+
+def test_live_elements_depend_on_the_loops(fusemap: Run) -> None:
+    shown = fusemap("analyze", "attention-3pass", "--loops", "M,p").out
+    assert "elements live at once; loops m, p, e, f\n" in shown
+    assert re.search(r"^QK, SN +M\*P +-$", shown, re.M)
+    found = fm.analyze("attention-3pass", {"M": 8, "P": 2, "E": 3, "F": 5}, loops=["m", "p"]).to_json()
+    joint: Any = found["joint_footprint"]
+    assert joint["loops"][:2] == ["m", "p"] and joint["elements"] == max(8 * 2 + 6, 6 + 3 + 18, 10 + 5 + 19)
+    wrong = fusemap("analyze", "attention-3pass", "--loops", "m,x")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err == "error: attention-3pass has no rank variable x\n  valid rank variables: e, f, m, p\n"
 
 
 def test_sizes_give_numbers_where_they_can(fusemap: Run) -> None:

@@ -119,12 +119,14 @@ def analyze(
     *,
     tensor: str | None = None,
     rank: str | None = None,
+    loops: Sequence[str] | None = None,
 ) -> Analysis:
     """How often every tensor must be traversed along every rank, whatever the mapping, with the proof.
 
     With it the live footprints and the operation counts. A workload gives sizes, `sizes` further ones or
-    others; shapes may stay open. `tensor` and `rank` restrict the passes. Raises InputError for what the
-    cascade does not have.
+    others; shapes may stay open. `tensor` and `rank` restrict the passes. `loops` are rank variables,
+    outermost first, in whose order live elements are counted. Raises InputError for what the cascade does
+    not have.
 
     >>> found = analyze("attention-3pass")
     >>> str(found.label["M"]), [barrier.before for barrier in found.row("QK", "M").barriers]
@@ -135,10 +137,10 @@ def analyze(
 
     loaded, given = _cascade(cascade), dict(sizes or {})
     if workload is None:
-        return analyze_cascade(loaded, sizes=given, tensor=tensor, rank=rank)
+        return analyze_cascade(loaded, sizes=given, tensor=tensor, rank=rank, order=loops)
     found = _workload(workload)
     ranks = workload_sizes(loaded, found.sizes, found.name)
-    return analyze_cascade(loaded, sizes={**ranks, **given}, workload=found.name, tensor=tensor, rank=rank)
+    return analyze_cascade(loaded, sizes={**ranks, **given}, workload=found.name, tensor=tensor, rank=rank, order=loops)
 
 
 def evaluate(

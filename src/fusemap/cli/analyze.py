@@ -21,6 +21,7 @@ from fusemap.einsum_cascade.types import Cascade
 @click.option("--rank", metavar="R", help="Only the passes over this rank, or part of a rank.")
 @click.option("--workload", metavar="NAME@LENGTH", help="Take sizes from it: BERT@4K, or a YAML file.")
 @click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="Extent of a shape (4096 or 4K); repeatable.")
+@click.option("--loops", metavar="M,P", help="Count live elements in this order of loops, outermost first.")
 @click.option("--all", "everything", is_flag=True, help="Print the proof of every tensor and rank.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -29,6 +30,7 @@ def command(
     rank: str | None,
     workload: str | None,
     sizes: Sequence[str],
+    loops: str | None,
     everything: bool,
     as_json: bool,
 ) -> None:
@@ -44,8 +46,11 @@ def command(
       fusemap analyze attention-2pass --tensor BQK --rank M0
     """
     loaded = load(cascade)
+    order = [name.strip().lower() for name in loops.split(",")] if loops else None
     name, ranks = _ranks(loaded, workload)
-    found = analyze_cascade(loaded, sizes={**ranks, **parse_sizes(sizes)}, workload=name, tensor=tensor, rank=rank)
+    found = analyze_cascade(
+        loaded, sizes={**ranks, **parse_sizes(sizes)}, workload=name, tensor=tensor, rank=rank, order=order
+    )
     if as_json:
         emit_json(found.to_json())
         return

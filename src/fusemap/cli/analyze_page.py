@@ -119,7 +119,7 @@ def _fusible(found: Analysis, rows: tuple[RankPasses, ...]) -> str:
 
 def _footprints(found: Analysis) -> str:
     """How many elements of each tensor are live at once; tensors with equal numbers together."""
-    loops = loops_of(model_of(found.cascade))
+    loops = loops_of(model_of(found.cascade), found.joint.order)
     alike: dict[tuple[str, str], list[str]] = {}
     for f in found.footprints:
         store, again = (_shown(found.value(count)) for count in (f.store, f.recompute))
@@ -131,7 +131,8 @@ def _footprints(found: Analysis) -> str:
     lines = [_wrapped(f"elements live at once{fixed}; loops {', '.join(loops.order)}")]
     lines += [table(cells, ["tensors", "each stored", "recomputed from it"], "lll", width=WIDTH)] if cells else []
     lines += [_wrapped(f"one element of {', '.join(single)}")] if single else []
-    return "\n".join(lines)
+    joint = _short(f"at most {_shown(found.value(found.joint.count))}")
+    return "\n".join([*lines, _wrapped(f"all together {joint}")])
 
 
 def _shown(value: int | str | None) -> str:

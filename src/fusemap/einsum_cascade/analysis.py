@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sympy
 
     from fusemap.einsum_cascade.counts_record import OperationCount
-    from fusemap.einsum_cascade.passes.footprints import Footprint
+    from fusemap.einsum_cascade.passes.footprints import Footprint, JointFootprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -29,11 +29,12 @@ class Analysis:
 
     `sizes` are those that are given or follow, `open` the shapes without one; where none is open the passes
     are those at these sizes, otherwise those for all sizes of at least `pass_analysis.least`. Footprints
-    (elements) and counts are formulas in the shapes.
+    (elements; `joint` of all tensors together) and counts are formulas in the shapes.
     """
 
     pass_analysis: PassAnalysis
     footprints: tuple[Footprint, ...]
+    joint: JointFootprint
     operations: tuple[OperationCount, ...]
     sizes: Sizes
     open: tuple[ShapeName, ...]
@@ -85,6 +86,7 @@ class Analysis:
                 }
                 for f in self.footprints
             ],
+            "joint_footprint": {"loops": list(self.joint.order), **self._formula("elements", self.joint.count)},
             "operations": [
                 {
                     "einsum": c.einsum,
@@ -194,10 +196,12 @@ def analyze_cascade(
     workload: str | None = None,
     tensor: str | None = None,
     rank: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> Analysis:
     """The analysis of a cascade, at sizes where all are given; `workload` is the name of where they come from.
 
-    `tensor` and `rank` restrict the passes. InputError for names that the cascade does not
+    `tensor` and `rank` restrict the passes; `order` is that of the loops for footprints, rank variables
+    outermost to innermost, by default one that `footprints` chooses. InputError for names that the cascade does not
     have, and for sizes that contradict its `shape` lines.
 
     >>> from fusemap.einsum_cascade.catalog import load
@@ -206,13 +210,14 @@ def analyze_cascade(
     [('mul', '262144*F'), ('sum', '262080*F')]
     """
     from fusemap.einsum_cascade.counts import operation_counts  # SymPy loads after what is wrong is refused
-    from fusemap.einsum_cascade.passes.footprints import footprints
+    from fusemap.einsum_cascade.passes.footprints import footprints, joint_footprint
 
     known, still_open = known_sizes(cascade, sizes or {})
     passes = analyze(cascade, sizes=None if still_open else _by_name(known), tensor=tensor, rank=rank)
     return Analysis(
         pass_analysis=passes,
-        footprints=footprints(cascade),
+        footprints=footprints(cascade, order),
+        joint=joint_footprint(cascade, order),
         operations=operation_counts(cascade),
         sizes=known,
         open=still_open,
