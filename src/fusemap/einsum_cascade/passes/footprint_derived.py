@@ -109,7 +109,9 @@ class _Sizer:
         for init in self.extents.model.writers(w.name):
             if init.number != w.number and any(self._meets(r, init, level) for r in reads):
                 size = size.plus(self.extents.whole(init, level))
-        if not self.extents.alike([w, *(r.statement for r in reads)]):
+        inner = [loop for loop in self.loops.order[level:] if loop in self.loops.left(w)]
+        partly = any(self._constant(w, r, loop) for r in reads for loop in inner)
+        if partly or not self.extents.alike([w, *(r.statement for r in reads)]):
             size = size.bound()
         loop = self.loops.order[level]
         last = max(self.paths[r.statement.number][level] for r in reads)

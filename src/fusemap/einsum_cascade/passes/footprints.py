@@ -44,7 +44,8 @@ def footprints(cascade: Cascade, order: Sequence[str] | None = None) -> tuple[Fo
     it run in ascending sweeps, all others between the sweeps. An Einsum reads in its own sweep only what lies
     at its coordinate or before; a later sweep, or an Einsum between sweeps, finds all of it. An Einsum that
     reduces the loop's rank (or another digit of it) or steps along the loop runs in the first sweep that its
-    operands allow, every other one in the last that its readers allow. Inside a sweep the next loop is laid out in the same way.
+    operands allow, every other one in the last that its readers allow. Inside a sweep the next loop is laid
+    out in the same way.
 
     The footprint. An element lives from its first contribution to its last read; an element may take the
     place of one of its own tensor that the same point is the last to read. From the outermost loop inwards:
@@ -142,12 +143,18 @@ def _at(schedule: Schedule, lives: Sequence[Live], number: int) -> list[Expr]:
     return [sp.Add(*chosen) for chosen in product(*(dict.fromkeys(pair) for pair in ends.values()))]
 
 
+def _precedes(path: tuple[int, ...], other: tuple[int, ...], level: int) -> bool:
+    """In an iteration of the loop at `level`, is one statement done before the other begins?"""
+    apart = next((n for n in range(level + 1, len(path)) if path[n] != other[n]), len(path))
+    return apart < len(path) and path[apart] < other[apart] and not any(p % 2 for p in path[level + 1 : apart])
+
+
 def _first_and_last(schedule: Schedule, live: Live, path: tuple[int, ...]) -> tuple[Expr, Expr]:
     """What of a tensor is live in the first and in the last iteration of a sweep, as its slabs come and go."""
     start = stop = live.size.count
     phase = path[live.level]
-    before = phase == live.first and all(path < schedule.paths[n] for n in live.makers)
-    after = phase == live.last and all(path > schedule.paths[n] for n in live.enders)
+    before = phase == live.first and all(_precedes(path, schedule.paths[n], live.level) for n in live.makers)
+    after = phase == live.last and all(_precedes(schedule.paths[n], path, live.level) for n in live.enders)
     if phase % 2 == 0 and live.level < len(path) - 1:
         return (sp.Integer(0),) * 2 if before or after else (start, stop)
     if live.slab is None:
