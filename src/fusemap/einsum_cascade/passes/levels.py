@@ -33,7 +33,7 @@ from fusemap.einsum_cascade.passes.zones import (
 )
 from fusemap.einsum_cascade.types import TensorName
 
-_MOST = 9  # levels; more only where an iterative rank repeats passes, which shows before
+MOST_LEVELS = 9  # levels; more only where an iterative rank repeats passes, which shows before
 _ROUNDS = 4
 _PLACES = 4  # zones of one carrier; a tensor that stands for more coordinates is cut off
 
@@ -85,7 +85,10 @@ def fiber_of(model: Model, of: RankOf) -> tuple[Fiber, dict[str, Place]] | None:
 class Engine:
     """The state of one analysis; see `levels_of`."""
 
-    def __init__(self, model: Model, carriers: Carriers, fiber: Fiber, transfer: Transfer) -> None:
+    def __init__(
+        self, model: Model, carriers: Carriers, fiber: Fiber, transfer: Transfer, most: int = MOST_LEVELS
+    ) -> None:
+        self.most = min(most, MOST_LEVELS)
         self.model = model
         self.carriers = carriers
         self.fiber = fiber
@@ -150,7 +153,7 @@ class Engine:
         outer = {s.number: [r for r in s.reads if r.access.tensor not in names] for s in group}
         recursive = any(inner.values())
         points: dict[int, Union] = {s.number: (EVERYWHERE,) for s in group}
-        for level in range(_MOST):
+        for level in range(self.most):
             touches = {s.number: _at(self.touch[s.number], points[s.number]) for s in group}
             outs = self._outs(group, inner if recursive else {}, outer, touches, level)
             for name, union in outs.items():

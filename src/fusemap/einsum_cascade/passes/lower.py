@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.passes.carriers import carriers_of
-from fusemap.einsum_cascade.passes.levels import Engine, Fiber, fiber_of
+from fusemap.einsum_cascade.passes.levels import MOST_LEVELS, Engine, Fiber, fiber_of
 from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.presence import sure_domains
 from fusemap.einsum_cascade.passes.ranks import RankOf
@@ -54,10 +54,17 @@ def domains_of(model: Model) -> Mapping[int, Union]:
 
 
 def lower_bound(
-    model: Model, domains: Mapping[int, Union], of: RankOf, *, direct: bool = False, sizes: Sizes | None = None
+    model: Model,
+    domains: Mapping[int, Union],
+    of: RankOf,
+    *,
+    direct: bool = False,
+    sizes: Sizes | None = None,
+    most: int = MOST_LEVELS,
 ) -> Lower | None:
     """A lower bound on passes of (tensor, rank): at `sizes`, else for all sizes of at least `least_size`.
 
+    Levels above `most`, an upper bound known before, are not looked for.
     None if the rank has no difference-bound form. Raises `TooHard` where the zones become too many.
     """
     least = least_size(model)
@@ -70,7 +77,7 @@ def lower_bound(
     for node in size_nodes(model):
         ranges[node] = ZERO, known.get(node, 1 if node in stepping.values() or sizes else least)
     carriers = carriers_of(model.cascade, of, direct=direct, facts=model.facts)
-    engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges))
+    engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges), most)
     engine.run()
     return _Count(model, engine, stepping, known).result()
 
@@ -91,7 +98,7 @@ class _Count:
             passes += 1
         first = cases[0] if cases else None
         chosen = cases[passes - 1] if passes > 1 else first
-        count = self._steady(cases[:passes]) if passes == len(cases) and passes > 3 else None
+        count = self._steady(cases[:passes]) if passes == MOST_LEVELS else None
         own: dict[TensorName, int] = {}
         for n in range(passes):
             for name, union in covers[n].items() if covers else ():

@@ -27,7 +27,7 @@ from fusemap.einsum_cascade.passes.zones import (
 )
 from fusemap.einsum_cascade.types import TensorName
 
-_EFFORT = 2_500  # zones written in one analysis; the library's cascades need a tenth
+_EFFORT = 350  # zones written in one analysis; most cascades of the library need a third of it
 
 
 class TooHard(Exception):

@@ -24,6 +24,7 @@ EVERYWHERE: Zone = frozenset()
 NO_RANGES: Ranges = MappingProxyType({})
 _CHAIN = 3  # zones that may together cover a line
 _MANY = 12  # zones of a union
+_CUTS = 100  # to show that a zone lies in a union
 _WIDEST = 5  # unions up to this size are searched for such chains
 
 
@@ -102,37 +103,58 @@ def nodes_of(*zones: Iterable[Bound]) -> set[str]:
 
 
 def contains(union: Iterable[Zone], zone: Zone, ranges: Ranges = NO_RANGES) -> bool:
-    """Is every point of `zone` within the ranges in one of the zones of `union`?"""
+    """Is every point of `zone` within the ranges in one of the zones of `union`? No where that is too hard to show."""
     among = tuple(union)
     if any(k <= zone for k in among):
         return True
     if not among:
         return False
     whole = close(zone | bounds_of(nodes_of(zone, *among), ranges)) if ranges else zone
-    return whole is None or _covered(whole, among)
+    if whole is None:
+        return True
+    table = {(a, b): c for a, b, c in whole}
+    return any(_implied(k, table) for k in among) or (len(among) > 1 and _covered(whole, among, [_CUTS]))
 
 
-def _covered(rest: Zone, union: Union) -> bool:
+def _covered(rest: Zone, union: Union, left: list[int]) -> bool:
+    """Does cutting the zones of the union off leave nothing? No where that takes more than `left` cuts."""
     if not union:
         return False
     known = {(a, b): c for a, b, c in rest}
     outside = []
     for a, b, c in union[0]:
         if known.get((a, b), c + 1) > c:
+            left[0] -= 1
             part = close(rest | {(b, a, -c - 1)})
             if part is not None:
                 outside.append(part)
-    return all(_covered(part, union[1:]) for part in outside)
+    return left[0] > 0 and all(_covered(part, union[1:], left) for part in outside)
 
 
 def reduced(zones: Iterable[Zone | None], ranges: Ranges = NO_RANGES) -> Union:
     """The zones without those inside another one; of very many, those with the fewest bounds (a smaller set)."""
-    kept: list[Zone] = []
-    for zone in sorted(dict.fromkeys(zones), key=lambda z: len(z or ()))[:_MANY]:
-        if zone is None or any(contains((k,), zone, ranges) for k in kept):
-            continue
-        kept = [*(k for k in kept if not contains((zone,), k, ranges)), zone]
-    return tuple(kept)
+    distinct = dict.fromkeys(z for z in zones if z is not None)
+    if len(distinct) < 2:
+        return tuple(distinct)
+    if EVERYWHERE in distinct:
+        return (EVERYWHERE,)
+    kept: list[tuple[Zone, Mapping[tuple[str, str], int] | None]] = []
+    for zone in sorted(distinct, key=len)[:_MANY]:
+        whole = close(zone | bounds_of(nodes_of(zone), ranges)) if ranges else zone
+        table = None if whole is None else {(a, b): c for a, b, c in whole}
+        if table is not None and not any(_implied(k, table) for k, _ in kept):
+            kept = [(k, t) for k, t in kept if t is None or not _implied(zone, t)]
+            kept.append((zone, table))
+    return tuple(k for k, _ in kept)
+
+
+def _implied(zone: Zone, table: Mapping[tuple[str, str], int]) -> bool:
+    """Do all bounds of a zone follow from a closed one?"""
+    for a, b, c in zone:
+        known = table.get((a, b))
+        if known is None or known > c:
+            return False
+    return True
 
 
 def for_all(union: Union, node: str, high: Place) -> Union:
