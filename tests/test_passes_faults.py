@@ -10,6 +10,7 @@ from passes_programs import PassProgram, program
 from test_passes_static import complaints
 
 from fusemap.einsum_cascade.passes import analyze, edges, levels, sweeps, zones
+from fusemap.einsum_cascade.passes.types import PassCount
 
 SEEDS = 40
 CAUSAL = "shape P = M\ninput A[m]\nB[m: m<=p, p] = exp(A[m])\nS[p] = sum[m] B[m,p]\nZ[m,p] = B[m,p] / S[p]\n"
@@ -63,7 +64,7 @@ def _no_barrier(upper: Any) -> Callable[..., Any]:
     """One sweep runs everything."""
 
     def one(links: Any, of: Any, *, direct: bool = False) -> Any:
-        return sweeps.Upper(passes=analyze.PassCount(constant=1), lookahead="0")
+        return sweeps.Upper(passes=PassCount(constant=1), lookahead="0")
 
     return one
 
