@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -173,8 +174,6 @@ class Analysis:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a row for every (tensor, rank) with something to say, and the proofs."""
-        import html
-
         proofs = html.escape("\n\n".join(certificate(rows) for rows in self.hardest()))
         shown = table_html(self.headline(), ["", "passes", "schedule", "all stored"], self._table())
         return f'{shown}<pre style="text-align:left;line-height:1.35">{proofs}</pre>' if proofs else shown

@@ -44,7 +44,9 @@ def alike(groups_of_rows: Iterable[tuple[RankPasses, ...]], shown: int = 2) -> I
     whole: Counter[tuple[object, ...]] = Counter()
     rest: dict[tuple[object, ...], list[RankPasses]] = {}
     for rows in groups_of_rows:
-        key = (rows[0].rank, rows[0].passes, tuple(b.before for b in rows[0].barriers))
+        first = rows[0]
+        barriers = tuple((b.before, b.kind) for b in first.barriers)
+        key = (first.rank, first.passes, first.upper, first.method, first.when, barriers)
         whole[key] += 1
         if whole[key] <= shown:
             yield certificate(rows)
