@@ -126,7 +126,7 @@ def _variable(frame: Frame, number: int, var: VarName, sign: int) -> list[_Atom]
     place = frame.place_of(last, -1)
     if place is None:
         return [_Atom(-sign, (var, 0)), _Atom(sign, ("?", 0), variable=False)]
-    sized = [_Atom(sign, (place[0], sign * 0), variable=False)] if place[0] != ZERO else []
+    sized = [_Atom(sign, (place[0], 0), variable=False)] if place[0] != ZERO else []
     return [_Atom(-sign, (var, 0)), *sized, _Atom(sign, (ZERO, sign * place[1]), variable=False)]
 
 
@@ -146,11 +146,10 @@ def _stronger(atoms: list[_Atom], constant: int) -> frozenset[Bound] | None:
         else:
             minus.append(atom.place)
     constant += sum(c for (_, c), _ in plus) - sum(c for _, c in minus)
-    for _ in range(len(plus)):  # a size is at least 1, a variable at least 0
-        if len(plus) > 1 or (plus and len(minus) == 0 and len(plus) > 1):
-            spare = next((p for p in reversed(plus) if not p[1] and p[0][0].startswith("#")), plus[-1])
-            plus.remove(spare)
-            constant += 0 if spare[1] else 1
+    while len(plus) > 1:  # a size is at least 1, a variable at least 0
+        spare = next((p for p in reversed(plus) if not p[1]), plus[-1])
+        plus.remove(spare)
+        constant += 0 if spare[1] else 1
     return _bound([p for p, _ in plus], minus, constant, bounds)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
-from fusemap.einsum_cascade.passes.carriers import Carriers
 from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, groups_of, index_node
 from fusemap.einsum_cascade.passes.zones import ZERO, Bound, Place, Zone, close, drop, hull, nodes_of, within
 from fusemap.einsum_cascade.scope import iterative_ranks
@@ -25,7 +24,7 @@ _ANY: Zone = frozenset()
 class Edge:
     """`target` needs `source`: by at most `ahead` coordinates later than its own, or `behind` earlier; None: no bound.
 
-    `carrier`: what is read is a carrier, which is not kept from one sweep to the next. `steps` are the iterative
+    `steps` are the iterative
     variables along which the source is surely at an earlier step.
     """
 
@@ -33,7 +32,6 @@ class Edge:
     target: int
     ahead: int | None
     behind: int | None
-    carrier: bool
     steps: frozenset[str]
     within: bool
 
@@ -174,7 +172,7 @@ class _Source:
 
 
 def edges_of(
-    links: Links, forms: Mapping[int, Sequence[Place]], inner: Mapping[int, Sequence[Place]], carriers: Carriers
+    links: Links, forms: Mapping[int, Sequence[Place]], inner: Mapping[int, Sequence[Place]]
 ) -> tuple[Edge, ...]:
     """Edges between statements that have a coordinate; `forms` are the coordinates, `inner` those of the next digit."""
     model = links.model
@@ -188,9 +186,7 @@ def edges_of(
     for target in model.statements:
         if target.number not in forms:
             continue
-        flat = {t.access for t in carriers.touches.get(target.name, ()) if t.access.tensor != carriers.of.tensor}
-        for number, reading in enumerate(target.reads):
-            carrier = reading.access in flat
+        for number in range(len(target.reads)):
             for source in _sources(links, target, forms, reach, only=number):
                 ahead = [_bound(source.zone, TIME, p) for p in forms[target.number]]
                 behind = [_bound(source.zone, TIME, p, swap=True) for p in forms[target.number]]
@@ -200,7 +196,6 @@ def edges_of(
                         target=target.number,
                         ahead=_least(ahead),
                         behind=_least(behind),
-                        carrier=carrier,
                         steps=source.steps,
                         within=_inside(source.zone, inner.get(target.number, ())),
                     )

@@ -11,6 +11,8 @@ from fusemap.einsum_cascade.passes.ranks import RankOf
 from fusemap.einsum_cascade.passes.zones import ZERO, Place
 from fusemap.einsum_cascade.types import Access, TensorName
 
+_Stand = tuple[int, int, int, int]  # the index and digit of a carrier that tell the coordinate, least and most to add
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
@@ -35,10 +37,7 @@ def places_of(model: Model, of: RankOf) -> Places:
     carriers = carriers_of(model.cascade, of, facts=model.facts)
     parts = model.frame.digits(of.tensor, digit.position)
     which = 0 if len(parts) == 1 else parts.index(digit.shape)
-    # of each carrier: the index digit that tells the coordinate, and what to add to it
-    stands: dict[tuple[TensorName, Key], tuple[int, int, int] | None] = {
-        (of.tensor, base_key(of)): (digit.position, which, 0)
-    }
+    stands: dict[tuple[TensorName, Key], _Stand | None] = {(of.tensor, base_key(of)): (digit.position, which, 0, 0)}
     known: dict[int, set[Place]] = {}
     formless: dict[int, set[Access]] = {}
     kept: set[Place] = set()
@@ -53,15 +52,16 @@ def places_of(model: Model, of: RankOf) -> Places:
                 slot = None if at is None else reading.slots[at[0]][at[1]]
                 if at is None or slot is None or slot.place is None:
                     formless.setdefault(s.number, set()).add(touch.access)
-                    place = None
+                    found = None
                 elif slot.place[0] not in s.ranges:
                     kept |= {slot.place} if touch.access.tensor == of.tensor else set()
                     continue
                 else:
-                    place = (slot.place[0], slot.place[1] + at[2])
-                    known.setdefault(s.number, set()).add(place)
+                    node, offset = slot.place
+                    found = node, offset + at[2], offset + at[3]
+                    known.setdefault(s.number, set()).update({(node, found[1]), (node, found[2])})
                 if touch.onto is not None:
-                    _carry(s, place, (s.name, touch.onto), stands)
+                    _carry(s, found, (s.name, touch.onto), stands)
         if stands == before:
             break
     wild = {n for n, reads in formless.items() if len(reads) == 1 and n not in known}
@@ -76,19 +76,19 @@ def places_of(model: Model, of: RankOf) -> Places:
 
 def _carry(
     s: Statement,
-    place: Place | None,
+    found: tuple[str, int, int] | None,
     key: tuple[TensorName, Key],
-    stands: dict[tuple[TensorName, Key], tuple[int, int, int] | None],
+    stands: dict[tuple[TensorName, Key], _Stand | None],
 ) -> None:
-    """What a statement writes stands for its coordinate: where its variable is on the left."""
-    found: tuple[int, int, int] | None = None
+    """What a statement writes stands for its coordinates: where its variable is on the left."""
+    stand: _Stand | None = None
     for position, digits in enumerate(s.writes):
         for n, slot in enumerate(digits):
-            if place is not None and slot.place is not None and slot.place[0] == place[0] != ZERO:
-                found = (position, n, place[1] - slot.place[1])
-    known = stands.get(key, found)
-    if known is not None and found is not None and known[:2] == found[:2]:
-        found = max(known, found)  # D[k] of X[k] - X[k-1] stands for the later of both
-    elif known != found:
-        found = None
-    stands[key] = found
+            if found is not None and slot.place is not None and slot.place[0] == found[0] != ZERO:
+                stand = (position, n, found[1] - slot.place[1], found[2] - slot.place[1])
+    known = stands.get(key, stand)
+    if known is not None and stand is not None and known[:2] == stand[:2]:  # D[k] = X[k] - X[k-1]: for both
+        stand = (*known[:2], min(known[2], stand[2]), max(known[3], stand[3]))
+    elif known != stand:
+        stand = None
+    stands[key] = stand

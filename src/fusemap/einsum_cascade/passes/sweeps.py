@@ -2,7 +2,8 @@
 
 In one sweep, in ascending or descending order, a statement runs at its own coordinate plus a constant delay. All of
 a sweep's statements get the data they need if what they need lies a bounded distance ahead (in the same sweep) or
-was finished in an earlier sweep. Carriers are not kept between sweeps: they are computed again from the fiber.
+was finished in an earlier sweep. A carrier that a later sweep needs is stored or computed again: either way its
+coordinate is brought in by that sweep, which is what a pass counts.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class _Plan:
             and s.number in {*self.forms, *self.wild, *self.stuck}
         )
         forms: dict[int, tuple[Place, ...]] = {**self.forms, **{n: () for n in self.wild | places.stuck}}
-        self.edges = edges_of(links, forms, self.inner, carriers)
+        self.edges = edges_of(links, forms, self.inner)
         self.into: dict[int, list[Edge]] = {}
         for edge in self.edges:
             self.into.setdefault(edge.target, []).append(edge)
@@ -138,7 +139,7 @@ class _Plan:
                 spread[0] = max(spread[0], known[near[0], node] - offset)
                 spread[1] = max(spread[1], known[node, near[0]] + offset)
         edges: dict[int, list[Edge]] = {}
-        for edge in edges_of(self.links, rows, self.inner, self.carriers):
+        for edge in edges_of(self.links, rows, self.inner):
             edges.setdefault(edge.target, []).append(edge)
         found = self._sweeps(frozenset(), everything, edges)
         if found is None or len(found) > sweeps:
@@ -265,8 +266,7 @@ class _Plan:
         for edge in into.get(number, ()):
             bounded = (edge.behind if descending else edge.ahead) is not None
             here = edge.source in runs and bounded and edge.source not in self.wild and number not in self.wild
-            passing = number in self.wild and edge.carrier and edge.source in runs - self.wild
-            if not (here or passing) and (edge.carrier or edge.source not in done):
+            if not here and edge.source not in done:
                 return False
         return True
 
@@ -278,7 +278,7 @@ class _Plan:
             (e.source, n, (e.behind if descending else e.ahead) or 0)
             for n in runs
             for e in into.get(n, ())
-            if e.source in runs and (e.carrier or e.source not in done)
+            if e.source in runs and e.source not in done
         ]
         delays = dict.fromkeys(runs, 0)
         changed: set[int] = set()
