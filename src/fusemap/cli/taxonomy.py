@@ -8,7 +8,7 @@ from fusemap.cli.output import emit_json
 from fusemap.cli.reproduce import as_table, wrapped
 from fusemap.diagnostics import input_error
 from fusemap.validation.taxonomy_rows import Taxonomy, taxonomy
-from fusemap.validation.taxonomy_tables import COLUMNS, group_table, heading, markdown
+from fusemap.validation.taxonomy_tables import COLUMNS, OPERATIONS, group_table, heading, markdown, operations_table
 
 
 @click.command("taxonomy", short_help="Sort attention algorithms by their passes.")
@@ -19,7 +19,7 @@ def command(as_json: bool, as_markdown: bool) -> None:
 
     \b
     Example:
-      fusemap taxonomy
+      fusemap taxonomy --markdown > zoo.md
     """
     if as_json and as_markdown:
         raise input_error("--json and --markdown exclude each other")
@@ -33,7 +33,8 @@ def command(as_json: bool, as_markdown: bool) -> None:
 
 
 def report(found: Taxonomy) -> str:
-    """The groups for people, what the columns say, and what was left out."""
+    """The groups for people, what the columns say, the operations, and what was left out."""
     groups = [f"{heading(count)}\n\n{as_table(group_table(rows))}" for count, rows in found.groups]
     left_out = [f"- {paper.name}: {paper.reason}" for paper in found.left_out]
-    return "\n\n".join([wrapped([COLUMNS]), *groups, wrapped(["Left out", *left_out])])
+    counts = f"{OPERATIONS}\n\n{as_table(operations_table(found))}"
+    return "\n\n".join([wrapped([COLUMNS]), *groups, counts, wrapped(["Left out", *left_out])])

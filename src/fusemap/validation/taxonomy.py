@@ -24,7 +24,7 @@ FAMILIES = ("classic", "softmax", "linear", "selective")
 FORMS = ("direct", "streaming")  # how an attention is stated
 ESTIMATES = {"direct": "direct", "streaming": "minimum"}  # what an estimate says of a form
 
-PassesField: TypeAlias = int | Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]* ?[+-] ?[0-9]+$")]
+PassesField: TypeAlias = int | Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]* [+-] [0-9]+$")]
 
 
 class EstimateModel(SpecModel):
@@ -52,7 +52,7 @@ class EntryModel(SpecModel):
     """An attention. `estimate`, `difference` and `inexact` are keyed by a rank `M`, or by tensor and rank `K,M`.
 
     The first key of `estimate` is the one the attention is grouped by. `difference` explains where the analysis
-    differs from the estimate, `inexact` where it proves fewer passes than its schedule makes.
+    rules the estimate out, `inexact` where it proves fewer passes than its schedule makes.
     """
 
     name: str

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fusemap.einsum_cascade.points import is_constant
 from fusemap.einsum_cascade.scope import shape_of, variables_of, walk
 from fusemap.einsum_cascade.types import Apply, Cascade, Einsum, ShapeName
 
@@ -47,7 +48,9 @@ def operations(cascade: Cascade) -> Operations:
     for einsum in (*cascade.inits, *cascade.einsums):
         space = _space(cascade, einsum)
         for kind, operators in COUNTED.items():
-            applied = sum(isinstance(e, Apply) and e.operator in operators for e in walk(einsum.expr))
+            applied = sum(
+                isinstance(e, Apply) and e.operator in operators and not is_constant(e) for e in walk(einsum.expr)
+            )
             if applied:
                 sums[kind][space] += applied
     return Operations(**{kind: _formula(terms) for kind, terms in sums.items()})

@@ -23,6 +23,7 @@ from fusemap.validation.taxonomy import (
     split_fiber,
 )
 from fusemap.validation.taxonomy_operations import Operations, operations
+from fusemap.validation.taxonomy_state import State, running_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,12 @@ class Fiber:
 
     @property
     def as_estimated(self) -> bool:
-        """Does the analysis give the number that was expected?"""
-        return str(self.passes).replace(" ", "") == str(self.estimate).replace(" ", "")
+        """Is the number that was expected among those that the analysis leaves open?"""
+        if isinstance(self.estimate, str):
+            return str(self.estimate) in (str(self.passes), str(self.upper))
+        if self.passes.steps or (self.upper is not None and self.upper.steps):
+            return False
+        return self.passes.constant <= self.estimate and (self.upper is None or self.estimate <= self.upper.constant)
 
     @property
     def label(self) -> str:
@@ -85,12 +90,13 @@ class Fiber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One form of an attention; the first fiber is the one it is grouped by."""
+    """One form of an attention; the first fiber is the one it is grouped by, `state` see `running_state`."""
 
     entry: EntryModel
     form: str
     cascade: str
     fibers: tuple[Fiber, ...]
+    state: State | None
     operations: Operations
 
     @property
@@ -110,6 +116,7 @@ class Row:
             "form": self.form,
             "cascade": self.cascade,
             "fibers": [fiber.to_json() for fiber in self.fibers],
+            "state": None if self.state is None else self.state.to_json(),
             "operations": self.operations.to_json(),
         }
 
@@ -159,6 +166,7 @@ def _row(entry: EntryModel, form: str) -> Row:
         form=form,
         cascade=name,
         fibers=tuple(_fiber(entry, form, cascade, key) for key in entry.estimate),
+        state=running_state(cascade, split_fiber(next(iter(entry.estimate)))[1]),
         operations=operations(cascade),
     )
 

@@ -12,9 +12,11 @@ from fusemap.validation.taxonomy_rows import Fiber, Row, Taxonomy
 _LIBRARY = "../src/fusemap/einsum_cascade/library"
 _FORMS = {"direct": "as written", "streaming": "streaming"}
 COLUMNS = """\
-Passes are proven for every mapping, "1 to 3" where the best schedule that was found makes three; "stored" is \
-the count when every derived tensor is stored instead of computed again. exp and div count the operations of the whole \
-cascade with no filter exploited."""
+Passes are proven for every mapping, "1 to 3" where the best schedule that was found makes three; "stored" is the \
+count when every derived tensor is stored instead of computed again. State is what a step of a \
+streaming form hands to the next, in elements, for one coordinate of the ranks behind "per"; empty where there is none \
+or where it grows with the sequence under the default order of the loops."""
+OPERATIONS = "Operations of the whole cascade, no filter exploited"
 
 
 def heading(count: PassCount) -> str:
@@ -27,7 +29,7 @@ def heading(count: PassCount) -> str:
 
 
 def group_table(rows: Iterable[Row]) -> Table:
-    """A group's rows for a terminal: attention, cascade, rank, passes, operations."""
+    """A group's rows for a terminal: attention, cascade, rank, passes, state."""
     cells = tuple(
         (
             row.name,
@@ -35,13 +37,18 @@ def group_table(rows: Iterable[Row]) -> Table:
             row.fibers[0].label,
             row.fibers[0].text,
             str(row.fibers[0].stored),
-            row.operations.exp,
-            row.operations.div,
+            row.state.text if row.state else "",
         )
         for row in rows
     )
-    headers = ("attention", "cascade", "rank", "passes", "stored", "exp", "div")
-    return Table(headers=headers, align="llllrll", rows=cells)
+    headers = ("attention", "cascade", "rank", "passes", "stored", "state")
+    return Table(headers=headers, align="llllrl", rows=cells)
+
+
+def operations_table(found: Taxonomy) -> Table:
+    """Exponentials and divisions of every cascade."""
+    cells = {row.cascade: (row.cascade, row.operations.exp, row.operations.div) for row in found.rows}
+    return Table(headers=("cascade", "exp", "div"), align="lll", rows=tuple(cells.values()))
 
 
 def markdown(found: Taxonomy) -> str:
@@ -51,7 +58,7 @@ def markdown(found: Taxonomy) -> str:
         "<!-- Made by `fusemap taxonomy --markdown`; a test holds it equal. -->",
         _INTRODUCTION,
         "```console\n$ fusemap taxonomy\n```",
-        COLUMNS,
+        f"{COLUMNS} exp and div: {OPERATIONS[0].lower()}{OPERATIONS[1:]}.",
         *(_group(count, rows) for count, rows in found.groups),
         _COMPARISON,
         _comparison_table(found),
@@ -77,12 +84,12 @@ _COMPARISON = """\
 ## Against the estimates
 
 Before the analysis existed, passes were estimated by hand from each paper: of the equations as written, and of the best
-form that could be thought of. `proven / estimated`; a star marks a difference, explained below. The live state of the
-streaming forms is not shown yet."""
+form that could be thought of. The columns show the analysis / the estimate; a star marks an estimate that the analysis
+rules out, explained below."""
 
 
 def _group(count: PassCount, rows: Iterable[Row]) -> str:
-    header = ("attention", "form", "cascade", "rank", "passes", "stored", "also", "exp", "div", "citation")
+    header = ("attention", "form", "cascade", "rank", "passes", "stored", "also", "state", "exp", "div", "citation")
     lines = [
         (
             row.name,
@@ -92,6 +99,7 @@ def _group(count: PassCount, rows: Iterable[Row]) -> str:
             _passes(row.fibers[0]),
             str(row.fibers[0].stored),
             "; ".join(f"{fiber.label}: {_passes(fiber)}" for fiber in row.fibers[1:]),
+            row.state.text.replace("*", "\\*") if row.state else "",
             _formula(row.operations.exp),
             _formula(row.operations.div),
             row.entry.citation,
