@@ -81,7 +81,7 @@ def counted(
     model = model_of(cascade)
     loops = loops_of(model, order)
     instance = instance_of(cascade, sizes)
-    steps = [(p, _coordinates(model, loops, instance, p)) for p in instance.points]
+    steps = list(_coordinates(model, loops, instance))
     spans = [sorted({at[loop] for _, at in steps if loop in at}) for loop in loops.batch]
     if not any(conditions_of(e) for e in (*cascade.inits, *cascade.einsums)):
         spans = [span[-1:] for span in spans]  # without a filter all coordinates of a fixed rank are alike
@@ -103,16 +103,19 @@ def counted(
     return Counted(store=store, recompute=again, joint=joint)
 
 
-def _coordinates(model: Model, loops: Loops, instance: Instance, point: Point) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for var, value in zip(variables_of(point.einsum), point.at, strict=True):
-        parts = model.frame.parts(var)
-        rest = value
-        for part in reversed(parts[1:]):
-            rest, digit = divmod(rest, instance.sizes[part])
-            found[loops.of[f"{var}.{part}"]] = digit
-        found[loops.of[var if len(parts) == 1 else f"{var}.{parts[0]}"]] = rest
-    return found
+def _coordinates(model: Model, loops: Loops, instance: Instance) -> Iterator[Step]:
+    """Every point with its coordinate in every loop: that of a variable, or of its digits."""
+    statements = (*instance.cascade.inits, *instance.cascade.einsums)
+    parts = {id(e): [(v, model.frame.parts(v)) for v in variables_of(e)] for e in statements}
+    for point in instance.points:
+        found: dict[str, int] = {}
+        for (var, digits), value in zip(parts[id(point.einsum)], point.at, strict=True):
+            rest = value
+            for part in reversed(digits[1:]):
+                rest, digit = divmod(rest, instance.sizes[part])
+                found[loops.of[f"{var}.{part}"]] = digit
+            found[loops.of[var if len(digits) == 1 else f"{var}.{digits[0]}"]] = rest
+        yield point, found
 
 
 class _Scheduler:
@@ -122,6 +125,7 @@ class _Scheduler:
         self.cascade, self.loops, self.faults = cascade, loops, faults
         self.statements = (*cascade.inits, *cascade.einsums)
         self.number = {id(e): n for n, e in enumerate(self.statements)}
+        self.shrinking = {(n, o): self._shrinks(e, o) for n, e in enumerate(self.statements) for o in loops.order}
 
     def run(self, steps: list[Step], level: int = 0) -> list[Point]:
         if not steps:
@@ -212,7 +216,7 @@ class _Scheduler:
         if n in late:
             return late[n]
         readers = [t for s, t in gaps if s == n and t != n and t not in above]
-        if self._shrinks(self.statements[n], loop) or not readers:
+        if self.shrinking[n, loop] or not readers:
             late[n] = early[n]
         else:
             more = above | {n}

@@ -148,7 +148,7 @@ def test_unfiltered_classics_are_exact_and_their_joint_bound_is_tight() -> None:
         assert found <= bound <= found + max(1, found // 5), name
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(14))
 def test_formulas_hold_in_any_order_of_loops(seed: int) -> None:
     """Ranks in a random order; one in which a statement waits for itself has no schedule to compare with."""
     chance = random.Random(seed)
