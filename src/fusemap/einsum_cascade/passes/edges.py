@@ -16,7 +16,7 @@ from fusemap.einsum_cascade.passes.zones import ZERO, Bound, Place, Zone, close,
 from fusemap.einsum_cascade.scope import iterative_ranks
 from fusemap.einsum_cascade.types import Access, Apply, Expr, TensorName
 
-TIME = "time"
+TIME, FIRST = "last", "first"  # of the coordinates of a point: when it runs in an ascending, a descending sweep
 _ANY: Zone = frozenset()
 
 
@@ -189,7 +189,7 @@ def edges_of(
         for number in range(len(target.reads)):
             for source in _sources(links, target, forms, reach, only=number):
                 ahead = [_bound(source.zone, TIME, p) for p in forms[target.number]]
-                behind = [_bound(source.zone, TIME, p, swap=True) for p in forms[target.number]]
+                behind = [_bound(source.zone, FIRST, p, swap=True) for p in forms[target.number]]
                 found.append(
                     Edge(
                         source=source.statement,
@@ -244,15 +244,17 @@ def _sources(
 
 
 def _times(pair: Zone, places: Sequence[Place]) -> set[Bound]:
-    """Bounds on the time of a writer: the last of its coordinates."""
+    """Bounds on the last and first coordinate of a writer."""
     known = {(a, b): c for a, b, c in pair}
     bounds: set[Bound] = set()
     for node, offset in places:
-        bounds.add((node, TIME, -offset))
+        bounds |= {(node, TIME, -offset), (FIRST, node, offset)}
         ahead = [c if n == node else None if (n, node) not in known else known[n, node] + c for n, c in places]
-        most = [a for a in ahead if a is not None]
-        if len(most) == len(ahead):
-            bounds.add((TIME, node, max(most)))
+        back = [-c if n == node else None if (node, n) not in known else known[node, n] - c for n, c in places]
+        if None not in ahead:
+            bounds.add((TIME, node, max(a for a in ahead if a is not None)))
+        if None not in back:
+            bounds.add((node, FIRST, max(b for b in back if b is not None)))
     return bounds
 
 

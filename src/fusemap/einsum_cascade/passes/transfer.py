@@ -110,7 +110,7 @@ def stripped(zone: Zone, ranges: Mapping[str, Place]) -> Zone:
     for a, b, c in zone:
         if a == ZERO and c >= (-ranges[b][1] if b[0] == SIZE and b in ranges else 0):
             continue
-        high = ranges.get(a)
+        high = None if a[0] == SIZE else ranges.get(a)
         if high is not None and high[0] == b and c >= high[1]:
             continue
         kept.append((a, b, c))
