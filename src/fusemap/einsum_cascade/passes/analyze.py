@@ -68,8 +68,8 @@ def analyze(
     ('3', True, [('SN',), ('A',)])
     """
     known = None if not sizes else resolve_sizes(cascade, sizes)
-    model = model_of(cascade, known)
-    workbench = _Workbench(model, Links(model), domains_of(model), known)
+    model, every = model_of(cascade, known, pinned=True), model_of(cascade, known)
+    workbench = _Workbench(model, Links(every), domains_of(model), known)
     rows = [workbench.row(of) for of in _asked(cascade, tensor, rank)]
     return PassAnalysis(
         cascade=cascade, passes=tuple(r for r in rows if r is not None), least=least_size(model), sizes=known

@@ -6,14 +6,14 @@ symbolic width, m >= p. A lower bound on passes may look at those points alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.linear import Symbolic, ordered, symbolic
 from fusemap.einsum_cascade.passes.frame import Frame
 from fusemap.einsum_cascade.passes.zones import ZERO, Bound, Place
-from fusemap.einsum_cascade.scope import conditions_of, iterative_ranks, shape_of
-from fusemap.einsum_cascade.types import Affine, Einsum, FloorDiv, Lookup, RankExpr, VarName
+from fusemap.einsum_cascade.scope import iterative_ranks, shape_of
+from fusemap.einsum_cascade.types import Affine, Chain, FloorDiv, Lookup, RankExpr, VarName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,11 @@ class _Atom:
     variable: bool = True
 
 
-def cuts_of(frame: Frame, number: int, einsum: Einsum) -> Cut:
+def cuts_of(frame: Frame, number: int, chains: Iterable[Chain]) -> Cut:
     """The conditions of a statement in bounds of its coordinates."""
     sure: set[Bound] | None = set()
     implied: set[Bound] = set()
-    for chain in conditions_of(einsum):
+    for chain in chains:
         for high, low, gap in ordered(chain):
             atoms = _atoms(frame, number, high, 1), _atoms(frame, number, low, -1)
             if atoms[0] is None or atoms[1] is None:

@@ -14,9 +14,10 @@ from fusemap.einsum_cascade.interpreter_schedule import components
 from fusemap.einsum_cascade.passes.carriers import Facts, facts_of
 from fusemap.einsum_cascade.passes.conditions import Cut, cuts_of
 from fusemap.einsum_cascade.passes.frame import Frame, Slot, frame_of
+from fusemap.einsum_cascade.passes.taps import pinned_chain, pinned_expr, taps_of
 from fusemap.einsum_cascade.passes.zones import Bound, Place, Ranges, within
-from fusemap.einsum_cascade.scope import accesses, variables_of
-from fusemap.einsum_cascade.types import Access, Cascade, Einsum, Lookup, ShapeName, TensorName
+from fusemap.einsum_cascade.scope import accesses, conditions_of, variables_of
+from fusemap.einsum_cascade.types import Access, Cascade, Einsum, Lookup, ShapeName, TensorName, VarName
 
 Slots = tuple[tuple[Slot, ...], ...]  # per index, per digit
 
@@ -68,27 +69,31 @@ class Model:
         return tuple(s for s in self.statements if s.name == tensor)
 
 
-def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None) -> Model:
-    """The model of a cascade; `sizes` turn shapes that bound no rank into numbers (a window's width)."""
+def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None, *, pinned: bool = False) -> Model:
+    """The model of a cascade; `sizes` turn shapes that bound no rank into numbers (a window's width).
+
+    With `pinned` it has fewer points, of which more is known: of a convolution's taps, K[m+s], the one with s at a
+    constant. What holds for a lower bound there holds for all points.
+    """
     frame = frame_of(cascade, sizes or {})
     statements = []
     for number, einsum in enumerate((*cascade.inits, *cascade.einsums)):
-        ranges = {n: p for v in variables_of(einsum) for n, p in frame.ranges(number, v)}
-        reads = tuple(Reading(access=a, slots=_slots(frame, number, a)) for a in accesses(einsum))
+        pins = taps_of(frame, einsum) if pinned else {}
+        ranges = {n: p for v in variables_of(einsum) if v not in pins for n, p in frame.ranges(number, v)}
+        reads = tuple(Reading(access=a, slots=_slots(frame, number, a, pins)) for a in accesses(einsum))
         statements.append(
             Statement(
                 number=number,
                 einsum=einsum,
                 ranges=ranges,
                 reads=reads,
-                writes=_slots(frame, number, einsum.output),
-                cut=cuts_of(frame, number, einsum),
+                writes=_slots(frame, number, einsum.output, {}),
+                cut=cuts_of(frame, number, [pinned_chain(c, pins) for c in conditions_of(einsum)]),
             )
         )
     reach = {t: _index_ranges(frame, t) for t in frame.ranks}
-    return Model(
-        cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=reach, facts=facts_of(cascade)
-    )
+    facts = facts_of(cascade)
+    return Model(cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=reach, facts=facts)
 
 
 def index_node(position: int, digit: int) -> str:
@@ -108,14 +113,14 @@ def _index_ranges(frame: Frame, tensor: TensorName) -> Ranges:
     return found
 
 
-def _slots(frame: Frame, number: int, access: Access) -> Slots:
+def _slots(frame: Frame, number: int, access: Access, pins: Mapping[VarName, int]) -> Slots:
     found = []
     for position, index in enumerate(access.indices):
         digits = frame.digits(access.tensor, position)
         if isinstance(index.expr, Lookup):
             found.append((Slot(any=True),) * len(digits))
         else:
-            found.append(frame.slots(number, access.tensor, position, index.expr))
+            found.append(frame.slots(number, access.tensor, position, pinned_expr(index.expr, pins)))
     return tuple(found)
 
 
