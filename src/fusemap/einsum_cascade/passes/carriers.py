@@ -188,9 +188,9 @@ def _touches(
 
 
 def _moving(expr: RankExpr) -> Iterator[tuple[object, int]]:
-    """How an index changes with each of its variables: m and m+1 are alike, m and M-1-m are not."""
+    """How an index changes with each of its variables: m and m+1, or m1*M0+m0 and [m1,m0], are alike, M-1-m is not."""
     if isinstance(expr, Affine):
-        yield from ((k, c) for k, c in symbolic(expr).items() if k[0] is not None)
+        yield from ((var, c) for (var, _), c in symbolic(expr).items() if var is not None)
     else:
         yield from (((v, type(expr)), 1) for v in rank_variables(expr))
 
