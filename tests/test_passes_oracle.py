@@ -184,7 +184,7 @@ FAULTS = (
     Fault(
         "the output carries although v is not on its left side",
         carriers,
-        "and used <= left and",
+        "and used <= kept and",
         "and",
         Row("attention-splitk", "K", "M", 1, room=2),
         "below_the_bound",
