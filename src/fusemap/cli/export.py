@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusemap.cli.bound import command as bound_command
 from fusemap.cli.files import suffix_of, write_whole
 from fusemap.cli.output import emit_json
 from fusemap.einsum_cascade.catalog import load
@@ -27,6 +28,9 @@ def command() -> None:
       fusemap export latex attention-3pass
       fusemap export graph attention-1pass --out attention-1pass.svg
     """
+
+
+command.add_command(bound_command)
 
 
 @command.command("latex", short_help="The cascade's equations, as papers print them.")
