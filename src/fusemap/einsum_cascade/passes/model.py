@@ -63,10 +63,11 @@ class Model:
     statements: tuple[Statement, ...]
     index_ranges: Mapping[TensorName, Ranges]
     facts: Facts
+    written_by: Mapping[TensorName, tuple[Statement, ...]]
 
     def writers(self, tensor: TensorName) -> tuple[Statement, ...]:
         """The statements that write a tensor."""
-        return tuple(s for s in self.statements if s.name == tensor)
+        return self.written_by.get(tensor, ())
 
 
 def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None, *, pinned: bool = False) -> Model:
@@ -92,8 +93,17 @@ def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None, *, 
             )
         )
     reach = {t: _index_ranges(frame, t) for t in frame.ranks}
-    facts = facts_of(cascade)
-    return Model(cascade=cascade, frame=frame, statements=tuple(statements), index_ranges=reach, facts=facts)
+    writers: dict[TensorName, tuple[Statement, ...]] = {}
+    for statement in statements:
+        writers[statement.name] = (*writers.get(statement.name, ()), statement)
+    return Model(
+        cascade=cascade,
+        frame=frame,
+        statements=tuple(statements),
+        index_ranges=reach,
+        facts=facts_of(cascade),
+        written_by=writers,
+    )
 
 
 def index_node(position: int, digit: int) -> str:

@@ -23,8 +23,8 @@ Ranges: TypeAlias = Mapping[str, Place]  # the greatest value of coordinates fro
 EVERYWHERE: Zone = frozenset()
 NO_RANGES: Ranges = MappingProxyType({})
 _CHAIN = 3  # zones that may together cover a line
-_MANY = 12  # zones of a union
-_CUTS = 100  # to show that a zone lies in a union
+_MANY = 8  # zones of a union
+_CUTS = 30  # to show that a zone lies in a union
 _WIDEST = 5  # unions up to this size are searched for such chains
 
 
