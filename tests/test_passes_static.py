@@ -106,6 +106,22 @@ HARD = {
         "D[p] = sum[m] max(B[m,p], S)\nZ[m,p] = max(B[m,p], S) - D[p]\n",
         {"M": 4},
     ),
+    "a tensor and its transpose": (
+        "shape P = M\ninput A[m]\nB[p] = A[p]\nC[m,p] = max(B[p], exp(A[m]))\nD[p] = min[m] C[p,m] + C[m,p]\n"
+        "S = max[m] exp(D[m])\nZ = min[m] max(S, square(D[m]))\n",
+        {"M": 4},
+    ),
+    "scans that meet": (
+        "input A[k]\nstop: j >= K\nstop: k >= K\ninit: S[0] = 0\nS[j+1] = S[j] + A[K-1-j]\ninit: T[0] = 0\n"
+        "T[k+1] = S[K-k] / S[K-k-1] + T[k]\nB[k] = A[k] * A[k+1] for k+1 < K\nC = min[k] square(A[k])\n",
+        {"K": 6},
+    ),
+    "a scan within chunks": (
+        "shape M = M1*M0\ninput A[m]\nstop: m0 >= M0\nstop: m1 >= M1\ninit: S[m1,0] = 0\n"
+        "S[m1,m0+1] = S[m1,m0] * A[m1*M0+m0]\ninit: T[0] = 0\nT[m1+1] = S[m1,M0] + T[m1]\n"
+        "init: U[0] = 0\nU[m1+1] = S[m1,M0] * T[M1] + U[m1]\n",
+        {"M1": 3, "M0": 2},
+    ),
     "a scan of neighbours": (
         "input A[k]\nstop: k >= K\nT[k] = A[k] * A[k+1] for k+1 < K\ninit: R[0] = 0\n"
         "R[k+1] = R[k] * exp((-T[k]) - T[k])\n",
