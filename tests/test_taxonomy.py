@@ -170,7 +170,8 @@ def value(formula: str, sizes: dict[str, int]) -> int:
 
 
 def test_the_page_is_what_the_command_prints() -> None:
-    assert (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8") == markdown(whole())
+    same = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8") == markdown(whole())
+    assert same, "fusemap taxonomy --markdown > docs/zoo.md writes it anew"
 
 
 def test_the_page_tells_every_explanation_and_what_was_left_out() -> None:
@@ -193,7 +194,8 @@ def test_the_document_has_its_schema() -> None:
         assert row["form"] in ("direct", "streaming") and row["source"] in ("text", "code", "memory")
         assert set(row["operations"]) == {"exp", "div", "mul"} and row["citation"]
         for found in row["fibers"]:
-            assert isinstance(found["passes"], int | str) and found["exact"] == (found["passes"] == found["upper"])
+            assert isinstance(found["passes"], int | str)
+            assert found["exact"] == (found["passes"] == found["upper"] and found["method"] == "static")
 
 
 def test_the_two_options_exclude_each_other(fusemap: Run) -> None:
@@ -286,3 +288,8 @@ def test_planted_differences_are_noticed() -> None:
     assert differs(replace(missed, difference=""), False)
     assert differs(replace(met, difference="why"), True)
     assert differs(replace(met, estimate=4), False)
+
+
+def test_a_count_on_an_instance_is_not_called_proven() -> None:
+    counted = replace(fiber("attention-3pass", "M"), method="instance")
+    assert (counted.text, counted.exact) == ("3 at small sizes", False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.passes.analyze import analyze
-from fusemap.einsum_cascade.passes.types import PassCount
+from fusemap.einsum_cascade.passes.types import Method, PassCount
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.validation.taxonomy import (
     ESTIMATES,
@@ -31,7 +31,8 @@ class Fiber:
     """Passes over a rank: the most of any tensor with that rank, or those of `tensor`.
 
     `passes` is proven for every mapping, `upper` is reached by a schedule (None: none was found), `stored` is the
-    count if every derived tensor is stored. `when` lists relations that the count needs. `estimate` was derived by
+    count if every derived tensor is stored. `method` is `instance` where `passes` was counted at small sizes and
+    is not proven for others. `when` lists relations that the count needs. `estimate` was derived by
     hand before; `difference` says why the analysis differs, `inexact` why `upper` is more than `passes`.
     """
 
@@ -39,6 +40,7 @@ class Fiber:
     passes: PassCount
     upper: PassCount | None
     stored: PassCount
+    method: Method
     when: tuple[str, ...]
     estimate: int | str
     difference: str
@@ -47,11 +49,13 @@ class Fiber:
     @property
     def exact(self) -> bool:
         """Do proof and schedule agree?"""
-        return self.upper == self.passes
+        return self.upper == self.passes and self.method == "static"
 
     @property
     def as_estimated(self) -> bool:
         """Is the number that was expected among those that the analysis leaves open?"""
+        if self.method == "instance":
+            return True
         if isinstance(self.estimate, str):
             return str(self.estimate) in (str(self.passes), str(self.upper))
         if self.passes.steps or (self.upper is not None and self.upper.steps):
@@ -69,6 +73,8 @@ class Fiber:
         """The passes as text: from the proven number to that of the schedule where they differ."""
         if self.exact:
             return str(self.passes)
+        if self.method == "instance":
+            return f"{self.passes} at small sizes"
         return f"{self.passes} or more" if self.upper is None else f"{self.passes} to {self.upper}"
 
     def to_json(self) -> dict[str, object]:
@@ -80,6 +86,7 @@ class Fiber:
             "passes": self.passes.to_json(),
             "upper": None if self.upper is None else self.upper.to_json(),
             "exact": self.exact,
+            "method": self.method,
             "stored": self.stored.to_json(),
             "when": list(self.when),
             "estimate": self.estimate,
@@ -183,6 +190,7 @@ def _fiber(entry: EntryModel, form: str, cascade: Cascade, key: str) -> Fiber:
         passes=passes,
         upper=None if None in uppers else max((u for u in uppers if u is not None), key=_size),
         stored=max((row.direct for row in found), key=_size),
+        method="instance" if any(row.method == "instance" for row in found) else "static",
         when=tuple(dict.fromkeys(w for row in found if row.passes == passes for w in row.when)),
         estimate=getattr(entry.estimate[key], kind),
         difference=_why(entry.difference, key, kind),
