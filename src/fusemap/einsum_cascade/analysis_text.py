@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from fusemap.einsum_cascade.analysis_rows import ONE
 from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
@@ -90,10 +91,10 @@ def _body(row: RankPasses) -> Iterator[str]:
     members: dict[int, list[TensorName]] = {}
     for einsum, number in row.assignment:
         members.setdefault(number, []).append(einsum)
-    for number in sorted(members):
+    for number, barrier in zip_longest(sorted(members), row.barriers):
         yield f"  pass {number}: {', '.join(members[number])}"
-        if number <= len(row.barriers):
-            yield f"     {barrier_text(row.barriers[number - 1])}"
+        if barrier is not None:
+            yield f"     {barrier_text(barrier)}"
     if row.passes.steps:
         yield f"  every step of {row.passes.shape} needs passes of its own; what a step repeats is listed once"
     if row.when:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from fusemap.diagnostics import DoesNotFit, InputError, did_you_mean, input_error
 from fusemap.einsum_cascade.passes.carriers import Carriers, carriers_of, dependences
@@ -187,11 +188,10 @@ class _Workbench:
 
     def _barriers(self, assignment: tuple[tuple[TensorName, int], ...], carriers: Carriers) -> tuple[Barrier, ...]:
         """Where each pass but the last ends: before the Einsums of the next that need no other of it."""
-        most = max((n for _, n in assignment), default=1)
         found = []
-        for n in range(1, most):
+        for n, following in pairwise(sorted({n for _, n in assignment})):
             here = [e for e, p in assignment if p == n]
-            ahead = [e for e, p in assignment if p == n + 1]
+            ahead = [e for e, p in assignment if p == following]
             first = tuple(e for e in ahead if not any(o in self.needs.get(e, ()) for o in ahead if o != e))
             gathers = any(t.gathers for e in first for t in carriers.touches.get(e, ()))
             found.append(
