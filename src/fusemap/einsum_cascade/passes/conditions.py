@@ -115,6 +115,9 @@ def _flattened(frame: Frame, form: Symbolic, sign: int) -> Iterator[_Atom]:
                 form.pop(keys[1])
                 pins = tuple((v, frame.size(p, -1)) for v, p in zip((outer, inner), parts, strict=True))
                 yield _Atom(sign * c, frame.size(decl.name, -1), pins)
+            elif keys[1] not in form and form.get(keys[0]) == -sign:  # m1*M0 alone, where it is subtracted
+                form.pop(keys[0])
+                yield _Atom(-1, frame.size(decl.name, -1), ((outer, frame.size(parts[0], -1)),))
 
 
 def _variable(frame: Frame, number: int, var: VarName, sign: int) -> list[_Atom]:
