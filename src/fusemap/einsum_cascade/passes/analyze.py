@@ -24,6 +24,7 @@ from fusemap.einsum_cascade.resolve import Sizes, resolve_sizes
 from fusemap.einsum_cascade.types import Cascade, ShapeName, TensorName
 
 _ONE = PassCount(constant=1)
+_POINTS = 2_000  # of an instance that is counted beside a proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class _Workbench:
         passes = self._at(lower.passes)
         order = self._order(carriers)
         assignment = tuple(sorted(lower.assignment, key=lambda a: order.index(a[0])))
-        return replace(
+        found = replace(
             base,
             passes=passes,
             direct=self._at(direct.passes),
@@ -148,6 +149,31 @@ class _Workbench:
             barriers=self._barriers(assignment, carriers),
             when=lower.when,
         )
+        return found if found.exact else replace(found, note=self._formless(of, carriers))
+
+    def _formless(self, of: RankOf, carriers: Carriers) -> str:
+        """What the proof leaves out, where an index or filter is no difference bound, and the count on an instance."""
+        left = [
+            s.name
+            for s in self.model.statements
+            if s.cut.sure is None
+            or any(
+                slot.place is None and not slot.any
+                for t in carriers.touches.get(s.name, ())
+                for r in s.reads
+                if r.access == t.access
+                for position in t.key.positions
+                for slot in r.slots[position]
+            )
+        ]
+        small = self._small() if left else None
+        if small is None or len(small.points) > _POINTS:
+            return ""
+        levels = reference_levels(small, of)
+        counted = levels.passes if levels is not None else 1
+        shown = ", ".join(f"{s} = {n}" for s, n in small.sizes.items())
+        names = ", ".join(dict.fromkeys(left))
+        return f"the proof does not follow an index or filter of {names}; an instance with {shown} needs {counted}"
 
     def _at(self, count: PassCount) -> PassCount:
         """The number itself where the size that it depends on is known."""
