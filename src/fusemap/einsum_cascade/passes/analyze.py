@@ -21,6 +21,7 @@ from fusemap.einsum_cascade.passes.transfer import TooHard
 from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
 from fusemap.einsum_cascade.passes.zones import Union
 from fusemap.einsum_cascade.resolve import Sizes, resolve_sizes
+from fusemap.einsum_cascade.scope import input_names
 from fusemap.einsum_cascade.types import Cascade, ShapeName, TensorName
 
 _ONE = PassCount(constant=1)
@@ -149,7 +150,8 @@ class _Workbench:
             barriers=self._barriers(assignment, carriers),
             when=lower.when,
         )
-        return found if found.exact else replace(found, note=self._formless(of, carriers))
+        told = found.exact or of.tensor not in input_names(self.model.cascade)
+        return found if told else replace(found, note=self._formless(of, carriers))
 
     def _formless(self, of: RankOf, carriers: Carriers) -> str:
         """What the proof leaves out, where an index or filter is no difference bound, and the count on an instance."""
