@@ -161,3 +161,13 @@ def test_known_answers_have_a_schedule_at_small_sizes(row: Row) -> None:
     made = PassProgram(text_of(row.cascade), sizes_of(row), "known")
     answer = analyze(load(row.cascade)).row(row.tensor, row.rank)
     assert list(too_few(made, [answer])) == []
+
+
+@pytest.mark.parametrize("layers", [1, 3, 9])
+def test_every_layer_of_a_stack_of_softmax_needs_passes_of_its_own(layers: int) -> None:
+    text = ["input X0[n,k]"]
+    for i in range(layers):
+        text += [f"G{i}[n] = max[k] X{i}[n,k]", f"S{i}[n,k] = exp(X{i}[n,k] - G{i}[n])", f"D{i}[n] = sum[k] S{i}[n,k]"]
+        text += [f"A{i}[n,k] = S{i}[n,k] / D{i}[n]", f"X{i + 1}[n,k] = A{i}[n,k] * X{i}[n,k]"]
+    row = analyze(parse("\n".join(text))).row("X0", "K")
+    assert (row.passes, row.exact, row.method) == (PassCount(constant=2 * layers + 1), True, "static")

@@ -11,7 +11,6 @@ from fusemap.einsum_cascade.passes.carriers import Carriers, carriers_of, depend
 from fusemap.einsum_cascade.passes.edges import Links
 from fusemap.einsum_cascade.passes.instance import Instance, instance_of
 from fusemap.einsum_cascade.passes.instances import small_sizes
-from fusemap.einsum_cascade.passes.levels import MOST_LEVELS
 from fusemap.einsum_cascade.passes.lower import domains_of, least_size, lower_bound
 from fusemap.einsum_cascade.passes.model import Model, model_of
 from fusemap.einsum_cascade.passes.ranks import RankOf, owned_ranks
@@ -129,7 +128,7 @@ class _Workbench:
 
     def _proven(self, base: RankPasses, of: RankOf, carriers: Carriers, upper: Upper | None) -> RankPasses:
         try:
-            most = MOST_LEVELS if upper is None or upper.passes.steps else upper.passes.constant
+            most = None if upper is None or upper.passes.steps else upper.passes.constant
             lower = lower_bound(self.model, self.domains, of, sizes=self.sizes, most=most)
             alone = lower is None or lower.passes == _ONE  # then it is 1 with fewer touches too
             direct = (

@@ -88,7 +88,7 @@ class Engine:
     def __init__(
         self, model: Model, carriers: Carriers, fiber: Fiber, transfer: Transfer, most: int = MOST_LEVELS
     ) -> None:
-        self.most = min(most, MOST_LEVELS)
+        self.most = most
         self.model = model
         self.carriers = carriers
         self.fiber = fiber

@@ -10,7 +10,7 @@ from fusemap.einsum_cascade.passes.levels import MOST_LEVELS, Engine, Fiber, fib
 from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.presence import sure_domains
 from fusemap.einsum_cascade.passes.ranks import RankOf
-from fusemap.einsum_cascade.passes.transfer import Transfer
+from fusemap.einsum_cascade.passes.transfer import EFFORT, Transfer
 from fusemap.einsum_cascade.passes.types import PassCount
 from fusemap.einsum_cascade.passes.zones import (
     SIZE,
@@ -60,7 +60,7 @@ def lower_bound(
     *,
     direct: bool = False,
     sizes: Sizes | None = None,
-    most: int = MOST_LEVELS,
+    most: int | None = None,
 ) -> Lower | None:
     """A lower bound on passes of (tensor, rank): at `sizes`, else for all sizes of at least `least_size`.
 
@@ -77,7 +77,11 @@ def lower_bound(
     for node in size_nodes(model):
         ranges[node] = ZERO, known.get(node, 1 if node in stepping.values() or sizes else least)
     carriers = carriers_of(model.cascade, of, direct=direct, facts=model.facts)
-    engine = Engine(model, carriers, fiber, Transfer(model=model, domains=domains, ranges=ranges), most)
+    levels = MOST_LEVELS if stepping else len(model.statements) + 1  # without a loop every level needs a statement
+    levels = levels if most is None else min(most, levels)
+    effort = EFFORT if stepping else EFFORT + levels * len(model.statements)
+    transfer = Transfer(model=model, domains=domains, ranges=ranges, limit=effort)
+    engine = Engine(model, carriers, fiber, transfer, levels)
     engine.run()
     return _Count(model, engine, stepping, known).result()
 

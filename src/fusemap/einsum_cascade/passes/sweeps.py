@@ -20,7 +20,7 @@ from fusemap.einsum_cascade.passes.types import PassCount
 from fusemap.einsum_cascade.passes.zones import ZERO, Place
 from fusemap.einsum_cascade.types import ShapeName
 
-_SWEEPS = 8
+_STATES = 16  # ways to go on that are followed at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +207,7 @@ class _Plan:
         if (wanted & self.touching) <= start:
             return []
         level: dict[frozenset[int], list[_Sweep]] = {start: []}
-        for _ in range(_SWEEPS):
+        for _ in range(len(wanted & self.touching)):
             further: dict[frozenset[int], list[_Sweep]] = {}
             for state, sweeps in level.items():
                 for descending in (False, True):
@@ -217,7 +217,7 @@ class _Plan:
                         return [*sweeps, sweep]
                     if reached != state:
                         further.setdefault(reached, [*sweeps, sweep])
-            level = further
+            level = dict(list(further.items())[:_STATES])
         return None
 
     def _free(self, done: frozenset[int], wanted: frozenset[int], into: Mapping[int, Sequence[Edge]]) -> frozenset[int]:

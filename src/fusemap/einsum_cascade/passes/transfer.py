@@ -27,7 +27,7 @@ from fusemap.einsum_cascade.passes.zones import (
 )
 from fusemap.einsum_cascade.types import TensorName
 
-_EFFORT = 350  # zones written in one analysis; most cascades of the library need a third of it
+EFFORT = 350  # zones written in one analysis; most cascades of the library need a third of it
 
 
 class TooHard(Exception):
@@ -41,6 +41,7 @@ class Transfer:
     model: Model
     domains: Mapping[int, Union]
     ranges: Mapping[str, Place]
+    limit: int = EFFORT
     spent: list[int] = field(default_factory=lambda: [0])
 
     def reads(self, union: Iterable[Zone], reading: Reading) -> Union:
@@ -61,7 +62,7 @@ class Transfer:
         found: list[Zone | None] = []
         zones = tuple(union)
         self.spent[0] += len(zones)
-        if self.spent[0] > _EFFORT:
+        if self.spent[0] > self.limit:
             raise TooHard
         for domain in self.domains[statement.number]:
             for zone in zones:
