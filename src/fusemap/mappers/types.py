@@ -199,14 +199,39 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Einsums that share a loop over chunks: in every iteration each of them runs on its tile, in this order."""
+
+    loops: tuple[Loop, ...]
+    einsums: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fusion:
+    """What a phase does in time: for every iteration of `loops`, the groups one after another.
+
+    Every Einsum of the phase has the ranks of `loops`; a group's loops are chunks of one further rank. The
+    tensors in `held` stay on chip from the group that makes (or first reads) them to the last that reads them.
+    """
+
+    loops: tuple[Loop, ...]
+    groups: tuple[Group, ...]
+    held: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """The nests of all Einsums and their binding in time; `tiles` are the resolved tile sizes."""
+    """The nests of all Einsums and their binding in time; `tiles` are the resolved tile sizes.
+
+    `fusion` holds, for a mapping that was searched, the loops that each phase of the binding shares.
+    """
 
     dataflow: str
     einsums: tuple[EinsumMapping, ...]
     binding: tuple[Phase, ...]
     tiles: tuple[tuple[str, float | str], ...] = ()
     notes: tuple[str, ...] = ()
+    fusion: tuple[Fusion, ...] = ()
 
     def nest(self, einsum: str) -> EinsumMapping:
         """The nest of one Einsum; KeyError if it has none."""
