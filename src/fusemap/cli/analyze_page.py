@@ -11,6 +11,7 @@ from fusemap.cli.quantities import number
 from fusemap.einsum_cascade.analysis import Analysis
 from fusemap.einsum_cascade.analysis_reasons import carried, reasons
 from fusemap.einsum_cascade.analysis_rows import ONE, is_plain, rows_in_order
+from fusemap.einsum_cascade.analysis_sizes import open_factors
 from fusemap.einsum_cascade.analysis_text import alike, certificate, certificates, groups, kept
 from fusemap.einsum_cascade.passes.footprint_loops import loops_of
 from fusemap.einsum_cascade.passes.model import model_of
@@ -41,17 +42,27 @@ def _wrapped(text: str, indent: str = "  ") -> str:
 
 def _head(found: Analysis) -> str:
     """The label, and for which sizes it holds."""
-    least = found.pass_analysis.least
-    if found.sizes and not found.open:
-        holds = "passes needed by every mapping at these sizes"
-    else:
-        holds = f"passes needed by every mapping, at all extents of at least {least}"
-    lines = [_wrapped(found.headline()), holds]
+    lines = [_wrapped(found.headline()), _wrapped(f"passes needed by every mapping{_holds(found)}")]
     if found.sizes:
         sizes = ", ".join(f"{name} = {size}" for name, size in found.sizes.items())
         rest = f"; open: {', '.join(found.open)}" if found.open else ""
         lines.insert(1, _wrapped(f"{found.workload or 'sizes'}: {sizes}{rest}"))
     return "\n".join(lines)
+
+
+def _holds(found: Analysis) -> str:
+    """For which sizes the passes hold."""
+    least, given = found.pass_analysis.least, found.pass_analysis.sizes
+    if found.sizes and not found.open:
+        return " at these sizes"
+    if given is None:
+        return f", at all extents of at least {least}"
+    factors = open_factors(found.cascade, given)
+    short = [name for name in found.open if name in factors]
+    long = [name for name in found.open if name not in factors]
+    rest = [f"for any {', '.join(short)}"] if short else []
+    rest += [f"for {', '.join(long)} of at least {least}"] if long else []
+    return f" at these sizes, {' and '.join(rest)}"
 
 
 def _einsums(found: Analysis, rows: tuple[RankPasses, ...]) -> str:

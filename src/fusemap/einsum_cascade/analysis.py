@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Analysis:
     """Passes of every (tensor, rank), live footprints and operation counts of a cascade.
 
-    `sizes` are those that are given or follow, `open` the shapes without one; where none is open the passes
-    are those at these sizes, otherwise those for all sizes of at least `pass_analysis.least`. Footprints
+    `sizes` are those that are given or follow, `open` the shapes without one. The passes are those at these sizes
+    and for all open ones of at least `pass_analysis.least`; of open factors of a given size any. Footprints
     (elements; `joint` of all tensors together) and counts are formulas in the shapes.
     """
 
@@ -197,7 +197,7 @@ def analyze_cascade(
     rank: str | None = None,
     order: Sequence[str] | None = None,
 ) -> Analysis:
-    """The analysis of a cascade, at sizes where all are given; `workload` is the name of where they come from.
+    """The analysis of a cascade at the sizes that are given; `workload` is the name of where they come from.
 
     `tensor` and `rank` restrict the passes; `order` is that of the loops for footprints, rank variables
     outermost to innermost, by default one that `footprints` chooses. InputError for names that the cascade does not
@@ -212,7 +212,7 @@ def analyze_cascade(
     from fusemap.einsum_cascade.passes.footprints import footprints, joint_footprint
 
     known, still_open = known_sizes(cascade, sizes or {})
-    passes = analyze(cascade, sizes=None if still_open else _by_name(known), tensor=tensor, rank=rank)
+    passes = analyze(cascade, sizes=_by_name(known) if sizes else None, tensor=tensor, rank=rank)
     return Analysis(
         pass_analysis=passes,
         footprints=footprints(cascade, order),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from fusemap.diagnostics import input_error
@@ -43,6 +43,22 @@ def _told(cascade: Cascade, given: Mapping[str, int]) -> set[str]:
         if more <= told:
             return told
         told |= more
+
+
+def open_factors(cascade: Cascade, known: Collection[str]) -> frozenset[ShapeName]:
+    """The shapes of which a given one is a multiple: how long they can be depends on it.
+
+    >>> from fusemap.einsum_cascade.catalog import load
+    >>> sorted(open_factors(load("attention-1pass"), {"M", "P"})), open_factors(load("attention-1pass"), {"P"})
+    (['M0', 'M1'], frozenset())
+    """
+    wholes, found = set(known), set[ShapeName]()
+    while True:
+        more = {f for s in cascade.shapes if s.name in wholes for f in s.factors} - found
+        if not more:
+            return frozenset(found - set(known))
+        found |= more
+        wholes |= more
 
 
 def workload_sizes(cascade: Cascade, ranks: Mapping[str, int], workload: str) -> dict[str, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from fusemap.diagnostics import DoesNotFit, InputError, did_you_mean, input_error
+from fusemap.einsum_cascade.analysis_sizes import known_sizes
 from fusemap.einsum_cascade.passes.carriers import Carriers, carriers_of, dependences
 from fusemap.einsum_cascade.passes.edges import Links
 from fusemap.einsum_cascade.passes.instance import Instance, instance_of
@@ -19,7 +21,7 @@ from fusemap.einsum_cascade.passes.sweeps import Upper, upper_bound
 from fusemap.einsum_cascade.passes.transfer import TooHard
 from fusemap.einsum_cascade.passes.types import Barrier, PassCount, RankPasses
 from fusemap.einsum_cascade.passes.zones import Union
-from fusemap.einsum_cascade.resolve import Sizes, resolve_sizes
+from fusemap.einsum_cascade.resolve import Sizes
 from fusemap.einsum_cascade.scope import input_names
 from fusemap.einsum_cascade.types import Cascade, ShapeName, TensorName
 
@@ -31,7 +33,8 @@ _POINTS = 2_000  # of an instance that is counted beside a proof
 class PassAnalysis:
     """The passes of every (tensor, rank) of a cascade that an Einsum reads.
 
-    Static answers hold for all sizes of at least `least`, or at `sizes` if those were given.
+    Static answers hold at `sizes` and for all sizes of at least `least` that are not among them; those of which a
+    given size is a multiple may be smaller.
     """
 
     cascade: Cascade
@@ -61,21 +64,21 @@ def analyze(
 ) -> PassAnalysis:
     """The number of passes of every (tensor, rank), or of those asked for, proven for every mapping.
 
-    `passes` is a lower bound for any schedule, `upper` is reached by one; see `RankPasses`. With `sizes` the
-    answer is that at these sizes. InputError for a tensor or rank that the cascade does not have.
+    `passes` is a lower bound for any schedule, `upper` is reached by one; see `RankPasses`. `sizes`
+    and what follows from them are fixed, the others stay open. InputError for a tensor or rank that the cascade
+    does not have, and for sizes as `known_sizes`.
 
     >>> from fusemap.einsum_cascade.catalog import load
     >>> found = analyze(load("attention-3pass"), tensor="K", rank="M").passes[0]
     >>> str(found.passes), found.exact, [b.before for b in found.barriers]
     ('3', True, [('SN',), ('A',)])
     """
-    known = None if not sizes else resolve_sizes(cascade, sizes)
+    known = None if not sizes else known_sizes(cascade, sizes)[0]
     model, every = model_of(cascade, known, pinned=True), model_of(cascade, known)
-    workbench = _Workbench(model, Links(every), domains_of(model), known)
+    least = least_size(model_of(cascade, pinned=True) if known else model)  # given sizes are none of its constants
+    workbench = _Workbench(model, Links(every), domains_of(model), known, least)
     rows = [workbench.row(of) for of in _asked(cascade, tensor, rank)]
-    return PassAnalysis(
-        cascade=cascade, passes=tuple(r for r in rows if r is not None), least=least_size(model), sizes=known
-    )
+    return PassAnalysis(cascade=cascade, passes=tuple(r for r in rows if r is not None), least=least, sizes=known)
 
 
 def _asked(cascade: Cascade, tensor: str | None, rank: str | None) -> tuple[RankOf, ...]:
@@ -100,11 +103,14 @@ def _asked(cascade: Cascade, tensor: str | None, rank: str | None) -> tuple[Rank
 class _Workbench:
     """What all ranks of a cascade share."""
 
-    def __init__(self, model: Model, links: Links, domains: Mapping[int, Union], sizes: Sizes | None) -> None:
+    def __init__(
+        self, model: Model, links: Links, domains: Mapping[int, Union], sizes: Sizes | None, least: int
+    ) -> None:
         self.model = model
         self.links = links
         self.domains = domains
         self.sizes = sizes
+        self.least = least
         self.needs = dependences(model.cascade)
         self.small: Instance | None = None
 
@@ -129,11 +135,10 @@ class _Workbench:
     def _proven(self, base: RankPasses, of: RankOf, carriers: Carriers, upper: Upper | None) -> RankPasses:
         try:
             most = None if upper is None or upper.passes.steps else upper.passes.constant
-            lower = lower_bound(self.model, self.domains, of, sizes=self.sizes, most=most)
+            bound = partial(lower_bound, self.model, self.domains, of, sizes=self.sizes, least=self.least, most=most)
+            lower = bound()
             alone = lower is None or lower.passes == _ONE  # then it is 1 with fewer touches too
-            direct = (
-                lower if alone else lower_bound(self.model, self.domains, of, sizes=self.sizes, direct=True, most=most)
-            )
+            direct = lower if alone else bound(direct=True)
         except TooHard:
             lower = direct = None
         if lower is None or direct is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from fusemap.einsum_cascade.analysis_sizes import open_factors
 from fusemap.einsum_cascade.passes.carriers import carriers_of
 from fusemap.einsum_cascade.passes.levels import MOST_LEVELS, Engine, Fiber, fiber_of
 from fusemap.einsum_cascade.passes.model import Model, Statement
@@ -60,22 +61,25 @@ def lower_bound(
     *,
     direct: bool = False,
     sizes: Sizes | None = None,
+    least: int | None = None,
     most: int | None = None,
 ) -> Lower | None:
-    """A lower bound on passes of (tensor, rank): at `sizes`, else for all sizes of at least `least_size`.
+    """A lower bound on passes of (tensor, rank): at `sizes`, for all others of at least `least` (by `least_size`).
+
+    Open factors of a given size may be shorter, for it may have no factor that long; what needs them long is
+    in `when`.
 
     Levels above `most`, an upper bound known before, are not looked for.
     None if the rank has no difference-bound form. Raises `TooHard` where the zones become too many.
     """
-    least = least_size(model)
     found = fiber_of(model, of)
     if found is None:
         return None
     fiber, ranges = found
     stepping = _stepping(model, fiber)
-    known = {f"{SIZE}{s}": n for s, n in (sizes or {}).items() if f"{SIZE}{s}" not in stepping.values()}
-    for node in size_nodes(model):
-        ranges[node] = ZERO, known.get(node, 1 if node in stepping.values() or sizes else least)
+    known = {f"{SIZE}{s}": n for s, n in (sizes or {}).items()}
+    floors = _floors(model, stepping, known, least_size(model) if least is None else least)
+    ranges.update((node, (ZERO, floor)) for node, floor in floors.items())
     carriers = carriers_of(model.cascade, of, direct=direct, facts=model.facts)
     levels = MOST_LEVELS if stepping else len(model.statements) + 1  # without a loop every level needs a statement
     levels = levels if most is None else min(most, levels)
@@ -111,7 +115,7 @@ class _Count:
                     own[name] = n + 1
         when = chosen.when if chosen is not None and passes > 1 else ()
         if chosen is not None and count is None:
-            when = (*when, *(f"{n[1:]} >= {least}" for n, least in chosen.steps if least > 1))
+            when = (*when, *(f"{n[1:]} >= {least}" for n, least in chosen.steps if least > 1 and n not in self.known))
         return Lower(passes=count or PassCount(constant=passes), when=when, assignment=tuple(own.items()))
 
     def _cover(self, statement: Statement, level: int) -> Union:
@@ -147,27 +151,37 @@ class _Count:
         found: list[_Case] = []
         floors = self.engine.transfer.ranges
         for zone in union:
-            zone = frozenset(b for b in zone if not self._holds(b))
-            if any(b[0] in self.known and b[1] in self.known for b in zone):
+            told = {bound for bound in zone if bound[0] in self.known and bound[1] in self.known}
+            zone -= told
+            large = bounds_of((n for n in nodes_of(zone) if n[0] == SIZE), floors) | self._values(zone)
+            capped = any(a[0] == SIZE and b in self.known for a, b, _ in zone)  # by a number or a given size
+            if capped or not all(self._holds(b) for b in told) or close(zone | large) is None:
                 continue
-            large = bounds_of((n for n in nodes_of(zone) if n[0] == SIZE), floors)
-            capped = any(b == ZERO and a[0] == SIZE for a, b, _ in zone)
-            if capped or close(zone | large) is None:
-                continue
-            known = {(a, b): c for a, b, c in close(large) or ()}
-            steps = tuple(sorted((b, -c) for a, b, c in zone if a == ZERO and b in self.stepping.values()))
-            when = tuple(
-                sorted(
-                    _relation(a, b, c) for a, b, c in zone if a != ZERO and b != ZERO and known.get((a, b), c + 1) > c
-                )
-            )
-            found.append(_Case(steps, when))
+            steps = tuple(sorted((b, -c) for a, b, c in (*zone, *told) if a == ZERO and b in self.stepping.values()))
+            found.append(_Case(steps, self._when(zone, large)))
         return min(found, key=lambda c: (len(c.when), max((n for _, n in c.steps), default=0)), default=None)
 
+    def _when(self, zone: Zone, large: Zone) -> tuple[str, ...]:
+        """The relations between sizes, and least values of some, that do not follow from what all sizes have."""
+        between = frozenset(b for b in zone if ZERO not in b[:2])
+        known = {(a, b): c for a, b, c in close(large) or ()}
+        found = {bound for bound in between if known.get(bound[:2], bound[2] + 1) > bound[2]}
+        known = {(a, b): c for a, b, c in close(large | between) or ()}
+        found |= {
+            (a, b, c)
+            for a, b, c in zone
+            if a == ZERO and b not in self.stepping.values() and known.get((a, b), c + 1) > c
+        }
+        return tuple(sorted(_relation(*bound) for bound in found))
+
+    def _values(self, zone: Zone) -> Zone:
+        """The given sizes that a zone names, as upper bounds; the floors are the lower ones."""
+        return frozenset((n, ZERO, self.known[n]) for n in nodes_of(zone) if n in self.known and n != ZERO)
+
     def _holds(self, bound: Bound) -> bool:
-        """Is it a bound between known sizes that is met?"""
+        """Is a bound between known sizes met?"""
         a, b, c = bound
-        return a in self.known and b in self.known and self.known[a] - self.known[b] <= c
+        return self.known[a] - self.known[b] <= c
 
     def _steady(self, cases: list[_Case | None]) -> PassCount | None:
         """Passes that an iterative rank repeats: every further step needs the same number of further levels."""
@@ -207,6 +221,15 @@ def _stepping(model: Model, fiber: Fiber) -> dict[VarName, str]:
     return {v: b[0] for v, b in bounds.items() if b is not None and b[0] not in along and b[0] != ZERO}
 
 
+def _floors(model: Model, stepping: Mapping[VarName, str], known: Mapping[str, int], least: int) -> dict[str, int]:
+    """The least value of every size: its own if given, 1 of steps and of open factors of given ones, else `least`."""
+    short = {model.frame.size(s)[0] for s in open_factors(model.cascade, {ShapeName(n[1:]) for n in known})}
+    return {
+        node: 1 if node in stepping.values() else known.get(node, 1 if node in short else least)
+        for node in size_nodes(model)
+    }
+
+
 def size_nodes(model: Model) -> set[str]:
     """The coordinates that stand for sizes."""
     places = [p for s in model.statements for p in s.ranges.values()]
@@ -230,6 +253,8 @@ def _beside_sizes(zone: Zone) -> Zone:
 
 
 def _relation(a: str, b: str, c: int) -> str:
-    """a - b <= c between two sizes, the larger first."""
+    """a - b <= c between two sizes, the larger first; of a size alone its least value."""
+    if a == ZERO:
+        return f"{b[1:]} >= {-c}"
     right = a[1:] if not c else f"{a[1:]} {'-' if c > 0 else '+'} {abs(c)}"
     return f"{b[1:]} >= {right}"
