@@ -30,9 +30,12 @@ def dataflow(name: str) -> Dataflow:
     return load_dataflow(name)
 
 
+OF_LAYERS = {"linear"}  # test_linear.py: no built-in workload has the sizes of a layer
+
+
 def pairs() -> Iterator[tuple[str, str]]:
     """Every dataflow with each cascade that it says it is for."""
-    for name in names():
+    for name in sorted({*names()} - OF_LAYERS):
         for cascade in load_dataflow(name).model.cascades:
             yield name, cascade
 

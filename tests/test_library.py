@@ -92,6 +92,10 @@ def _linear_attention(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
     return {"AV": x["V"] @ (scores / scores.sum(axis=0))}
 
 
+def _linear_layer(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return {"Z": x["A"].T @ x["B"]}
+
+
 def _scan(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
     return {"Z": np.cumsum(x["A"]) / x["A"].sum()}
 
@@ -125,6 +129,7 @@ REFERENCES: Mapping[str, Reference] = {
     "cascade-2": _cascade_123,
     "cascade-3": _cascade_123,
     "linear-attention": _linear_attention,
+    "linear-layer": _linear_layer,
     "scan-divide-by-total": _scan,
     "prefix-times-suffix": _prefix_suffix,
     "power-iteration": _power_iteration,

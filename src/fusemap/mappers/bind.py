@@ -180,7 +180,9 @@ class _Binder:
             levels.append(Storage(memory=memory, loops=loops, keep=None if i == last else keep))
         mapped = EinsumMapping(einsum=space.name, array=array.name, levels=tuple(levels))
         if model.search is not None:
-            mapped = best_split(space, mapped, self.machine, model.search.at, tuple(model.search.split), self.cost)
+            found = model.search
+            ranks, free = tuple(found.split), frozenset(found.free)
+            mapped = best_split(space, mapped, self.machine, found.at, ranks, self.cost, free=free)
         return self._with_spill(mapped, model)
 
     def _chosen(self, einsum: str, model: EinsumModel) -> str:

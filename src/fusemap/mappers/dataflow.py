@@ -47,10 +47,14 @@ class ChoiceModel(SpecModel):
 
 
 class SearchModel(SpecModel):
-    """Split the outermost loops of these ranks with memory `at`, whose loop order and bypass are free."""
+    """Split the outermost loops of these ranks with memory `at`, whose loop order and bypass are `free`.
+
+    With a fixed order, the loops at `at` are those of `split` outside the nest's own; a fixed keep set is the entry's.
+    """
 
     at: str
     split: list[str]
+    free: list[Literal["order", "keep"]] = Field(default_factory=lambda: ["order", "keep"])
 
 
 class SpillModel(SpecModel):

@@ -117,15 +117,17 @@ class _Checker:
         if model.spill is not None:
             self.known((*at, "spill", "memory"), model.spill.memory, inner, f"the nest of {einsum} has no inner level")
         if model.search is not None:
-            if self.known((*at, "search", "at"), model.search.at, inner, f"the nest of {einsum} has no inner level"):
-                self._is_free((*at, "search", "at"), model.search.at, nests)
+            path: Path = (*at, "search", "at")
+            there_is = self.known(path, model.search.at, inner, f"the nest of {einsum} has no inner level")
+            if there_is and "order" in model.search.free:
+                self._is_free(path, model.search.at, nests)
             split = [rank for nest in nests for item in nest.levels[0].loops for rank in item]
             for i, rank in enumerate(model.search.split):
                 absent = f"the outermost level of the nest of {einsum} has no loop over"
                 self.known((*at, "search", "split", i), rank, split, absent)
 
     def _is_free(self, path: Path, memory: str, nests: Sequence[NestModel]) -> None:
-        """A search sets the loops of its level, so the level must not have any."""
+        """A search for the order sets the loops of its level, so the level must not have any."""
         loops = [rank for nest in nests for level in nest.levels if level.memory == memory for rank in level.loops]
         if loops:
             self.fail(path, f"a search sets the loops of {memory}, but the nest gives it loops")

@@ -1,10 +1,10 @@
 """Exhaustive search of one Einsum's mapping at one memory: tile split, loop order and bypass.
 
 The space: every split of the chosen ranks' outermost loops into (outer, at `at`) by divisors, every
-order of the loops at `at`, every subset of operands that `at` keeps and that fits its capacity. The
-splits are evaluated as arrays; loops outside all of them that index every operand multiply every count
-alike and are left out (lossless). Costs of an operand depend on whether it is kept itself, not on
-whether the others are, so subsets are sums.
+order of the loops at `at`, every subset of operands that `at` keeps and that fits its capacity (order and
+keep set may be given instead). The splits are evaluated as arrays; loops outside all of them that index
+every operand multiply every count alike and are left out (lossless). Costs of an operand depend on whether
+it is kept itself, not on whether the others are, so subsets are sums.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fusemap.mappers.types import EinsumMapping, EinsumSpace, Loop, Operand, Sto
 Floats: TypeAlias = npt.NDArray[np.float64]
 TIE = 1e-12  # energies that differ by rounding only count as equal
 MAX_SPLITS = 1 << 20  # about ten seconds and half a GB
+FREE = frozenset({"order", "keep"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +56,30 @@ class Split:
 
 
 def best_split(
-    space: EinsumSpace, nest: EinsumMapping, machine: Machine, at: str, split: tuple[str, ...], cost: SplitCost
+    space: EinsumSpace,
+    nest: EinsumMapping,
+    machine: Machine,
+    at: str,
+    split: tuple[str, ...],
+    cost: SplitCost,
+    *,
+    free: frozenset[str] = FREE,
 ) -> EinsumMapping:
     """The nest with its outermost loops split with memory `at` for least traffic, then energy, then footprint.
 
-    A nest whose outermost level is `at` itself has nothing to split and stays as it is. InputError: more
-    than MAX_SPLITS splits.
+    The new loops at `at` stand outside those that it has, in any order, or in that of `split` unless `order` is
+    `free`; `at` keeps any subset of the operands, or what it keeps in the nest unless `keep` is `free`. A nest
+    whose outermost level is `at` itself has nothing to split and stays as it is. InputError: more than
+    MAX_SPLITS splits. Where even the least tiles of a given keep set are too large, they are what is found.
     """
     if nest.levels[0] == _level(nest, at):
         return nest
-    ranks = tuple(r for r, _ in space.ranks if r in split)
+    ranks = tuple(r for r, _ in space.ranks if r in split) if "order" in free else split
     common = _common_prefix(space, nest, ranks)
     small_space = dataclasses.replace(
         space, ranks=tuple((r, 1 if r in common else n) for r, n in space.ranks), notes=()
     )
-    found = _search(small_space, _without(nest, common), machine, at, ranks, cost)
+    found = _search(small_space, _without(nest, common), machine, at, ranks, cost, free)
     return _apply(nest, at, found)
 
 
@@ -85,22 +95,26 @@ def divisors(n: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def _search(
-    space: EinsumSpace, nest: EinsumMapping, machine: Machine, at: str, ranks: tuple[str, ...], cost: SplitCost
+    space: EinsumSpace,
+    nest: EinsumMapping,
+    machine: Machine,
+    at: str,
+    ranks: tuple[str, ...],
+    cost: SplitCost,
+    free: frozenset[str],
 ) -> Split:
-    outer = nest.levels[0]
-    bounds = {loop.rank: loop.bound for loop in outer.loops if loop.rank in ranks}
-    free = tuple(r for r in ranks if bounds.get(r, 1) > 1)
-    _check_size(space, {r: bounds[r] for r in free})
-    grids = np.meshgrid(*(np.array(divisors(bounds[r]), dtype=np.float64) for r in free), indexing="ij")
-    inner = {r: g.ravel() for r, g in zip(free, grids, strict=True)}
+    inner = _splits(space, nest, ranks)
+    loops = tuple(inner)
     capacity = machine.memory(at).capacity_bytes
+    given = tuple(o for o in space.operands if _level(nest, at).keeps(o.tensor))
+    subsets = _subsets(space.operands) if "keep" in free else [given]
     best: tuple[tuple[float, float, float], Split] | None = None
-    for order in itertools.permutations(free):
+    for order in itertools.permutations(loops) if "order" in free else [loops]:
         block = _block(nest, at, order, inner)
         kept = cost(space, _keep(block, at, None), machine)
         bypassed = cost(space, _keep(block, at, frozenset()), machine)
         tile = {o.label: _tile(block, at, o) * machine.word_bytes for o in space.operands}
-        for subset in _subsets(space.operands):
+        for subset in subsets:
             chosen = [(kept if o in subset else bypassed)[o.label] for o in space.operands]
             held = sum((tile[o.label] for o in distinct(subset)), np.zeros(1))
             candidate = _least(
@@ -113,8 +127,18 @@ def _search(
                 i = candidate[1]
                 sizes = tuple((r, int(inner[r][i])) for r in order)
                 best = (candidate[0], Split(inner=sizes, keep=frozenset(o.tensor for o in subset)))
-    assert best is not None  # what keeps nothing always fits
+    if best is None:  # never where the keep set is free: what keeps nothing fits
+        return Split(inner=tuple((r, 1) for r in loops), keep=frozenset(o.tensor for o in given))
     return best[1]
+
+
+def _splits(space: EinsumSpace, nest: EinsumMapping, ranks: tuple[str, ...]) -> dict[str, Floats]:
+    """The inner bound of each rank that can be split, for every candidate."""
+    bounds = {loop.rank: loop.bound for loop in nest.levels[0].loops if loop.rank in ranks}
+    split = tuple(r for r in ranks if bounds.get(r, 1) > 1)
+    _check_size(space, {r: bounds[r] for r in split})
+    grids = np.meshgrid(*(np.array(divisors(bounds[r]), dtype=np.float64) for r in split), indexing="ij")
+    return {r: g.ravel() for r, g in zip(split, grids, strict=True)}
 
 
 def _check_size(space: EinsumSpace, bounds: Mapping[str, int]) -> None:
@@ -172,7 +196,7 @@ def _without(nest: EinsumMapping, ranks: frozenset[str]) -> EinsumMapping:
 
 
 def _block(nest: EinsumMapping, at: str, order: tuple[str, ...], inner: Mapping[str, Any]) -> EinsumMapping:
-    """The nest with `order` as the loops at `at`; bounds may be numbers or arrays of candidates."""
+    """The nest with `order` as the outer loops at `at`; bounds may be numbers or arrays of candidates."""
     levels = []
     for level in nest.levels:
         if level is nest.levels[0]:
@@ -182,7 +206,7 @@ def _block(nest: EinsumMapping, at: str, order: tuple[str, ...], inner: Mapping[
             levels.append(dataclasses.replace(level, loops=loops))
         elif isinstance(level, Storage) and level.memory == at:
             loops = tuple(Loop(rank=r, bound=inner[r]) for r in order)
-            levels.append(dataclasses.replace(level, loops=loops))
+            levels.append(dataclasses.replace(level, loops=(*loops, *level.loops)))
         else:
             levels.append(level)
     return dataclasses.replace(nest, levels=tuple(levels))
