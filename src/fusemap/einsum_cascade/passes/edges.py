@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
-from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, groups_of, index_node
+from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, index_node
 from fusemap.einsum_cascade.passes.zones import ZERO, Bound, Place, Zone, close, drop, hull, nodes_of, within
 from fusemap.einsum_cascade.scope import iterative_ranks
 from fusemap.einsum_cascade.types import Access, Apply, Expr, TensorName
@@ -50,7 +50,7 @@ class Links:
         """For every statement a zone around its points: its conditions and what it needs of its operands."""
         supports: dict[TensorName, Zone | None] = {t: _ANY for t in self.model.frame.ranks}
         domains: dict[int, Zone | None] = {}
-        for group in groups_of(self.model):
+        for group in self.model.groups:
             for s in group:
                 zone = self._around(s, s.einsum.expr, supports)
                 domains[s.number] = None if zone is None else close(zone | s.cut.implied)
@@ -178,7 +178,7 @@ def edges_of(
     model = links.model
     reach: dict[int, list[_Source]] = {s.number: [] for s in model.statements}
     found: list[Edge] = []
-    for group in groups_of(model):
+    for group in model.groups:
         loose = [s for s in group if s.number not in forms]
         for _ in range(len(loose) + 1):  # through statements without a coordinate, around a recurrence if need be
             for s in loose:

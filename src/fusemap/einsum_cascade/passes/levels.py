@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusemap.einsum_cascade.passes.carriers import Carriers, Key, Touch, base_key
-from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, groups_of, index_node
+from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, index_node
 from fusemap.einsum_cascade.passes.presence import present
 from fusemap.einsum_cascade.passes.ranks import RankOf, factors_of
 from fusemap.einsum_cascade.passes.transfer import Transfer, stripped
@@ -20,15 +20,12 @@ from fusemap.einsum_cascade.passes.zones import (
     EVERYWHERE,
     Bound,
     Place,
-    Ranges,
+    Space,
     Union,
     Zone,
-    bounds_of,
     close,
-    contains,
     for_all,
     hull,
-    nodes_of,
     reduced,
 )
 from fusemap.einsum_cascade.types import TensorName
@@ -99,12 +96,11 @@ class Engine:
         self.asked: dict[int, Union] = {}  # what data-dependent reads may touch: they visit one coordinate of all
         self.levels: dict[int, list[Union]] = {}  # statement -> per level, touches of it over (variables, x, f)
         self.steps: dict[int, list[Union]] = {}  # statement -> per level, points of it over (variables, f)
-        self.tensor_ranges: dict[TensorName, Ranges] = {}
 
     def run(self) -> None:
         """All groups of statements, each after those it needs."""
         self._carry()
-        for group in groups_of(self.model):
+        for group in self.model.groups:
             self._group(group)
 
     def _carry(self) -> None:
@@ -121,8 +117,8 @@ class Engine:
                     if touch.onto is None or not zones:
                         continue
                     known = self.carried.get((statement.name, touch.onto), ())
-                    context = self._ranges(statement.name)
-                    new = [z for z in self.transfer.writes(zones, statement) if not contains(known, z, context)]
+                    space = self.transfer.indices(statement.name)
+                    new = [z for z in self.transfer.writes(zones, statement) if not space.contains(known, z)]
                     if new and len(known) < _PLACES:
                         self.carried[statement.name, touch.onto] = (*known, *new)
                         pending = True
@@ -142,10 +138,10 @@ class Engine:
                 found += self.transfer.reads(self.carried.get((touch.access.tensor, touch.key), ()), reading)
         return tuple(found)
 
-    def _ranges(self, tensor: TensorName) -> Ranges:
-        if tensor not in self.tensor_ranges:
-            self.tensor_ranges[tensor] = self.transfer.ranges_of(tensor)
-        return self.tensor_ranges[tensor]
+    def _reduced(self, tensor: TensorName, *unions: Union) -> Union:
+        """Zones of a tensor's indices together."""
+        filled = [u for u in unions if u]
+        return self.transfer.indices(tensor).reduced(tuple(z for u in filled for z in u))
 
     def _group(self, group: Sequence[Statement]) -> None:
         names = {s.name for s in group}
@@ -160,7 +156,7 @@ class Engine:
                 known = self.outs.setdefault(name, [])
                 while len(known) <= level:
                     known.append(())
-                known[level] = reduced((*known[level], *union), self._ranges(name))
+                known[level] = self._reduced(name, known[level], union)
             for s in group:
                 asked = _at(self.asked[s.number], points[s.number])
                 self.levels.setdefault(s.number, []).append((*touches[s.number], *asked))
@@ -180,15 +176,12 @@ class Engine:
 
     def _next(self, statement: Statement, level: int) -> Union:
         """Points before which every coordinate has a touch of the level."""
-        union: Union = tuple(self._before(statement, statement.reads, level))
-        for node, last in reversed(self.fiber.along):
-            if not union:
-                return ()
-            nodes = nodes_of(*union)
-            bounds = bounds_of(nodes, self.transfer.points_of(statement))
-            closed = reduced(close(z | bounds) for z in union) if bounds else union
-            union = for_all(closed, node, last)
-        return reduced(stripped(z, self.transfer.points_of(statement)) for z in union)
+        union = tuple(self._before(statement, statement.reads, level))
+        known = self.transfer.found.covered
+        key = statement.number, self.fiber.along, union
+        if key not in known:
+            known[key] = _covering(union, self.fiber.along, self.transfer.points(statement))
+        return known[key]
 
     def _outs(
         self,
@@ -205,7 +198,7 @@ class Engine:
             written = self.transfer.writes(zones, s) if zones else ()
             begun = self.outs.get(s.name, [])
             known = base.get(s.name, begun[level] if level < len(begun) else ())
-            base[s.name] = reduced((*known, *written), self._ranges(s.name))
+            base[s.name] = self._reduced(s.name, known, written)
         if not any(inner.values()) or not any(base.values()):
             return base
         return self._closed(group, inner, base)
@@ -239,7 +232,8 @@ class Engine:
                 zones += self.transfer.reads(source, reading)
             written = self.transfer.writes(reduced(zones), s) if zones else ()
             known = (*total.get(s.name, ()), *fresh.get(s.name, ()))
-            added = tuple(z for z in written if not contains(known, z, self._ranges(s.name)))
+            space = self.transfer.indices(s.name)
+            added = tuple(z for z in written if not space.contains(known, z))
             fresh[s.name] = reduced((*fresh.get(s.name, ()), *added))
         return fresh
 
@@ -255,7 +249,7 @@ class Engine:
             if not any(new.values()):
                 return total
             rounds.append(dict(new))
-            total = {t: reduced((*total.get(t, ()), *new.get(t, ())), self._ranges(t)) for t in {*total, *new}}
+            total = {t: self._reduced(t, total.get(t, ()), new.get(t, ())) for t in {*total, *new}}
         guesses = self._guesses(rounds, base)
         while guesses:
             tried = {t: (*base.get(t, ()), *guesses.get(t, ())) for t in {*base, *guesses}}
@@ -263,10 +257,10 @@ class Engine:
             wrong = [
                 t
                 for t, u in guesses.items()
-                if not all(contains((*base.get(t, ()), *step.get(t, ())), z, self._ranges(t)) for z in u)
+                if not all(self.transfer.indices(t).contains((*base.get(t, ()), *step.get(t, ())), z) for z in u)
             ]
             if not wrong:
-                return {t: reduced((*total.get(t, ()), *tried.get(t, ())), self._ranges(t)) for t in total}
+                return {t: self._reduced(t, total.get(t, ()), tried.get(t, ())) for t in total}
             guesses = {t: u for t, u in guesses.items() if t not in wrong}
         return total
 
@@ -277,19 +271,27 @@ class Engine:
         found: dict[TensorName, Union] = {}
         half = len(rounds) - 2
         for tensor in {t for r in rounds[-2:] for t, u in r.items() if u}:
-            zones = [[self._within(z, tensor) for z in r.get(tensor, ())] for r in rounds]
+            space = self.transfer.indices(tensor)
+            zones = [[space.whole(z) for z in r.get(tensor, ())] for r in rounds]
             first = [z for part in zones[: half + 1] for z in part if z is not None]
             every = [z for part in zones for z in part if z is not None]
             if first and every:
                 around, later = hull(first), hull(every)
-                closed = self._within(around & later, tensor)
+                closed = space.whole(around & later)
                 if closed is not None:
-                    found[tensor] = (stripped(closed, self._ranges(tensor)),)
+                    found[tensor] = (stripped(closed, space.ranges),)
         return found
 
-    def _within(self, zone: Zone, tensor: TensorName) -> Zone | None:
-        """A zone of a tensor's indices with their ranges."""
-        return close(zone | bounds_of(nodes_of(zone), self._ranges(tensor)))
+
+def _covering(union: Union, along: Sequence[tuple[str, Place]], space: Space) -> Union:
+    """Points at which every coordinate is in some zone of the union."""
+    for node, last in reversed(along):
+        if not union:
+            return ()
+        bounds = space.bounds(*union)
+        closed = reduced(close(z | bounds) for z in union) if bounds else union
+        union = for_all(closed, node, last)
+    return reduced(stripped(z, space.ranges) for z in union)
 
 
 def _at(touches: Union, points: Union) -> Union:

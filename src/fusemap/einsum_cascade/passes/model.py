@@ -8,14 +8,14 @@ variable (A[K-1-j]) is made to run along by mirroring variables and ranks (j' = 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fusemap.einsum_cascade.interpreter_schedule import components
 from fusemap.einsum_cascade.passes.carriers import Facts, facts_of
 from fusemap.einsum_cascade.passes.conditions import Cut, cuts_of
 from fusemap.einsum_cascade.passes.frame import Frame, Slot, frame_of
 from fusemap.einsum_cascade.passes.taps import pinned_chain, pinned_expr, taps_of
-from fusemap.einsum_cascade.passes.zones import Bound, Place, Ranges, within
+from fusemap.einsum_cascade.passes.zones import Bound, Place, Ranges, Space, Union, Zone, within
 from fusemap.einsum_cascade.scope import accesses, conditions_of, variables_of
 from fusemap.einsum_cascade.types import Access, Cascade, Einsum, Lookup, ShapeName, TensorName, VarName
 
@@ -24,10 +24,11 @@ Slots = tuple[tuple[Slot, ...], ...]  # per index, per digit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A read with the form of every digit of every index."""
+    """A read with the form of every digit of every index; `found` are zones that were carried through it."""
 
     access: Access
     slots: Slots
+    found: dict[Zone, Zone | None] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,23 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found with the same ranges: rows that are alike, and levels of a row, ask again.
+
+    `spaces` are those of a tensor's indices by its name, and of a statement's variables by its number.
+    """
+
+    spaces: dict[TensorName | int, Space] = field(default_factory=dict)
+    written: dict[tuple[int, Union, Union], Union] = field(default_factory=dict)
+    covered: dict[tuple[int, tuple[tuple[str, Place], ...], Union], Union] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The statements of a cascade in difference-bound form, inits first."""
+    """The statements of a cascade in difference-bound form, inits first.
+
+    `groups` are statements that need each other together, each group after those it needs.
+    """
 
     cascade: Cascade
     frame: Frame
@@ -64,6 +80,8 @@ class Model:
     index_ranges: Mapping[TensorName, Ranges]
     facts: Facts
     written_by: Mapping[TensorName, tuple[Statement, ...]]
+    groups: tuple[tuple[Statement, ...], ...]
+    found: dict[frozenset[tuple[str, Place]], Found] = field(default_factory=dict)
 
     def writers(self, tensor: TensorName) -> tuple[Statement, ...]:
         """The statements that write a tensor."""
@@ -103,6 +121,7 @@ def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None, *, 
         index_ranges=reach,
         facts=facts_of(cascade),
         written_by=writers,
+        groups=_groups(tuple(statements), len(cascade.inits)),
     )
 
 
@@ -134,15 +153,14 @@ def _slots(frame: Frame, number: int, access: Access, pins: Mapping[VarName, int
     return tuple(found)
 
 
-def groups_of(model: Model) -> list[list[Statement]]:
-    """Statements that need each other together, each group after those it needs."""
+def _groups(statements: tuple[Statement, ...], inits: int) -> tuple[tuple[Statement, ...], ...]:
     writers: dict[TensorName, set[int]] = {}
-    for s in model.statements:
+    for s in statements:
         writers.setdefault(s.name, set()).add(s.number)
-    waits = [{w for r in s.reads for w in writers.get(r.access.tensor, ())} for s in model.statements]
+    waits = [{w for r in s.reads for w in writers.get(r.access.tensor, ())} for s in statements]
     # an init is in the group of what continues it, so that a tensor is complete after its group
     for numbers in writers.values():
-        inits = {n for n in numbers if n < len(model.cascade.inits)}
-        for number in numbers - inits:
-            waits[number] |= inits
-    return [[model.statements[n] for n in sorted(group)] for group in components(waits)]
+        begun = {n for n in numbers if n < inits}
+        for number in numbers - begun:
+            waits[number] |= begun
+    return tuple(tuple(statements[n] for n in sorted(group)) for group in components(waits))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
-from fusemap.einsum_cascade.passes.model import Model, Statement, groups_of
+from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.transfer import Transfer
 from fusemap.einsum_cascade.passes.zones import EVERYWHERE, Union, close, reduced
 from fusemap.einsum_cascade.types import Access, Apply, Expr, TensorName
@@ -29,7 +29,7 @@ def sure_domains(model: Model, operators: Operators = BUILTIN) -> Mapping[int, U
         return {s.number: _ALL for s in model.statements}
     domains: dict[int, Union] = {s.number: _ALL for s in model.statements}
     transfer = Transfer(model=model, domains=domains, ranges={})
-    ordered = [s for group in groups_of(model) for s in group]
+    ordered = [s for group in model.groups for s in group]
     for _ in range(_ROUNDS):
         changed = False
         for statement in ordered:

@@ -7,21 +7,19 @@ exist, so a zone never claims too much.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
-from fusemap.einsum_cascade.passes.model import Model, Reading, Slots, Statement, index_node
+from fusemap.einsum_cascade.passes.model import Found, Model, Reading, Slots, Statement, index_node
 from fusemap.einsum_cascade.passes.zones import (
     SIZE,
     ZERO,
     Bound,
     Place,
     Ranges,
+    Space,
     Union,
     Zone,
-    bounds_of,
     close,
     drop,
-    nodes_of,
     reduced,
     rename,
 )
@@ -34,46 +32,45 @@ class TooHard(Exception):
     """The zones of an analysis have become too many."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """Reads and writes of zones in a model. `ranges` are the greatest values of coordinates that no statement owns."""
 
-    model: Model
-    domains: Mapping[int, Union]
-    ranges: Mapping[str, Place]
-    limit: int = EFFORT
-    spent: list[int] = field(default_factory=lambda: [0])
+    def __init__(
+        self, *, model: Model, domains: Mapping[int, Union], ranges: Mapping[str, Place], limit: int = EFFORT
+    ) -> None:
+        self.model = model
+        self.domains = domains
+        self.ranges = ranges
+        self.limit = limit
+        self.spent = 0
+        self.found = model.found.setdefault(frozenset(ranges.items()), Found())
 
     def reads(self, union: Iterable[Zone], reading: Reading) -> Union:
         """Zones over a tensor's indices as zones over the reader's variables; what has no form is left out."""
-        places, free, unknown = _places(reading.slots)
-        found: list[Zone | None] = []
+        known = reading.found
         for zone in union:
-            nodes = {n for a, b, _ in zone for n in (a, b)}
-            if nodes & unknown:
-                continue
-            if nodes & free:
-                zone = drop(zone, frozenset(free))
-            found.append(rename(zone, places))
-        return tuple(z for z in found if z is not None)
+            if zone not in known:
+                known[zone] = _read(zone, reading.slots)
+        return tuple(z for zone in union if (z := known[zone]) is not None)
 
     def writes(self, union: Iterable[Zone], statement: Statement) -> Union:
         """Zones over a statement's variables as zones over the indices of what it writes; reduced variables go."""
-        found: list[Zone | None] = []
         zones = tuple(union)
-        self.spent[0] += len(zones)
-        if self.spent[0] > self.limit:
+        self.spent += len(zones)
+        if self.spent > self.limit:
             raise TooHard
-        for domain in self.domains[statement.number]:
-            for zone in zones:
-                found.append(self._written(zone, domain, statement))
-        return reduced(found)
+        domains = self.domains[statement.number]
+        key = statement.number, domains, zones
+        known = self.found.written
+        if key not in known:
+            known[key] = reduced(self._written(z, d, statement) for d in domains for z in zones)
+        return known[key]
 
     def _written(self, zone: Zone, domain: Zone, statement: Statement) -> Zone | None:
-        nodes = nodes_of(zone, domain)
-        whole = close(zone | domain | bounds_of(nodes, self.points_of(statement))) if nodes else zone
+        whole = self.points(statement).whole(zone | domain)
         if whole is None:
             return None
+        indices = self.indices(statement.name).ranges
         places: dict[str, Place] = {}
         fixed: set[Bound] = set()
         for position, digits in enumerate(statement.writes):
@@ -84,7 +81,7 @@ class Transfer:
                 mine = index_node(position, digit)
                 if node in statement.ranges:
                     places[node] = (mine, -offset)
-                    high, last = statement.ranges[node], self.ranges_of(statement.name).get(mine)
+                    high, last = statement.ranges[node], indices.get(mine)
                     if offset or last != high:  # S[k+1] says nothing about S[0]
                         fixed |= {(ZERO, mine, -offset), (mine, high[0], high[1] + offset)}
                 else:
@@ -94,15 +91,25 @@ class Transfer:
         if moved is None:
             return None
         result = close(moved | fixed) if fixed else moved
-        return None if result is None else stripped(result, self.ranges_of(statement.name))
+        return None if result is None else stripped(result, indices)
+
+    def points(self, statement: Statement) -> Space:
+        """The ranges of a statement's variables and of the coordinates that no statement owns."""
+        spaces = self.found.spaces
+        if statement.number not in spaces:
+            spaces[statement.number] = Space({**statement.ranges, **self.ranges})
+        return spaces[statement.number]
+
+    def indices(self, tensor: TensorName) -> Space:
+        """The ranges of a tensor's indices and of the coordinates that no statement owns."""
+        spaces = self.found.spaces
+        if tensor not in spaces:
+            spaces[tensor] = Space({**self.model.index_ranges[tensor], **self.ranges})
+        return spaces[tensor]
 
     def points_of(self, statement: Statement) -> Ranges:
-        """The ranges of a statement's variables and of the coordinates that no statement owns."""
-        return {**statement.ranges, **self.ranges}
-
-    def ranges_of(self, tensor: TensorName) -> Ranges:
-        """The ranges of a tensor's indices and of the coordinates that no statement owns."""
-        return {**self.model.index_ranges[tensor], **self.ranges}
+        """The ranges of `points`."""
+        return self.points(statement).ranges
 
 
 def stripped(zone: Zone, ranges: Mapping[str, Place]) -> Zone:
@@ -116,6 +123,14 @@ def stripped(zone: Zone, ranges: Mapping[str, Place]) -> Zone:
             continue
         kept.append((a, b, c))
     return frozenset(kept)
+
+
+def _read(zone: Zone, slots: Slots) -> Zone | None:
+    places, free, unknown = _places(slots)
+    nodes = {n for a, b, _ in zone for n in (a, b)}
+    if nodes & unknown:
+        return None
+    return rename(drop(zone, frozenset(free)) if nodes & free else zone, places)
 
 
 def _places(slots: Slots) -> tuple[dict[str, Place], set[str], set[str]]:

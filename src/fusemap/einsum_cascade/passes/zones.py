@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from itertools import permutations
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 ZERO = "0"
 SIZE = "#"  # what the names of sizes begin with
@@ -18,6 +17,7 @@ Bound: TypeAlias = tuple[str, str, int]
 Zone: TypeAlias = frozenset[Bound]  # closed: every implied bound between two named coordinates is listed
 Union: TypeAlias = tuple[Zone, ...]
 Place: TypeAlias = tuple[str, int]  # a coordinate plus an offset
+Table: TypeAlias = Mapping[tuple[str, str], int]  # a closed zone by its pairs of coordinates
 Ranges: TypeAlias = Mapping[str, Place]  # the greatest value of coordinates from 0 on; of a size (ZERO, its least)
 
 EVERYWHERE: Zone = frozenset()
@@ -38,16 +38,18 @@ def close(bounds: frozenset[Bound]) -> Zone | None:
     table: dict[str, dict[str, int]] = {}
     for a, b, c in bounds:
         row = table.setdefault(a, {})
-        if c < row.get(b, c + 1):
+        known = row.get(b)
+        if known is None or c < known:
             row[b] = c
-    for k in list({b for row in table.values() for b in row} & table.keys()):
-        through = table[k]
+    for k in {b for row in table.values() for b in row} & table.keys():
+        through = table[k].items()
         for a, row in table.items():
             first = row.get(k)
             if first is None or a == k:
                 continue
-            for b, second in through.items():
-                if first + second < row.get(b, first + second + 1):
+            for b, second in through:
+                known = row.get(b)
+                if known is None or first + second < known:
                     row[b] = first + second
     if any(row.get(a, 0) < 0 for a, row in table.items()):
         return None
@@ -113,22 +115,38 @@ def contains(union: Iterable[Zone], zone: Zone, ranges: Ranges = NO_RANGES) -> b
     if whole is None:
         return True
     table = {(a, b): c for a, b, c in whole}
-    return any(_implied(k, table) for k in among) or (len(among) > 1 and _covered(whole, among, [_CUTS]))
+    return any(_implied(k, table) for k in among) or (len(among) > 1 and _covered(table, among, [_CUTS]))
 
 
-def _covered(rest: Zone, union: Union, left: list[int]) -> bool:
+def _covered(rest: Table, union: Union, left: list[int]) -> bool:
     """Does cutting the zones of the union off leave nothing? No where that takes more than `left` cuts."""
     if not union:
         return False
-    known = {(a, b): c for a, b, c in rest}
     outside = []
     for a, b, c in union[0]:
-        if known.get((a, b), c + 1) > c:
+        known = rest.get((a, b))
+        if known is None or known > c:
             left[0] -= 1
-            part = close(rest | {(b, a, -c - 1)})
+            part = _cut(rest, b, a, -c - 1)
             if part is not None:
                 outside.append(part)
     return left[0] > 0 and all(_covered(part, union[1:], left) for part in outside)
+
+
+def _cut(table: Table, a: str, b: str, c: int) -> Table | None:
+    """A closed zone with one bound more: what follows goes through that bound, which is less than to close again."""
+    back = table.get((b, a))
+    if back is not None and back + c < 0:
+        return None
+    before = [(a, 0), *((u, d) for (u, v), d in table.items() if v == a)]
+    after = [(b, 0), *((v, d) for (u, v), d in table.items() if u == b)]
+    found = dict(table)
+    for u, first in before:
+        for v, second in after:
+            known = table.get((u, v))
+            if u != v and (known is None or first + c + second < known):
+                found[u, v] = first + c + second
+    return found
 
 
 def reduced(zones: Iterable[Zone | None], ranges: Ranges = NO_RANGES) -> Union:
@@ -138,17 +156,17 @@ def reduced(zones: Iterable[Zone | None], ranges: Ranges = NO_RANGES) -> Union:
         return tuple(distinct)
     if EVERYWHERE in distinct:
         return (EVERYWHERE,)
-    kept: list[tuple[Zone, Mapping[tuple[str, str], int] | None]] = []
+    kept: list[tuple[Zone, Table]] = []
     for zone in sorted(distinct, key=len)[:_MANY]:
         whole = close(zone | bounds_of(nodes_of(zone), ranges)) if ranges else zone
         table = None if whole is None else {(a, b): c for a, b, c in whole}
         if table is not None and not any(_implied(k, table) for k, _ in kept):
-            kept = [(k, t) for k, t in kept if t is None or not _implied(zone, t)]
+            kept = [(k, t) for k, t in kept if not _implied(zone, t)]
             kept.append((zone, table))
     return tuple(k for k, _ in kept)
 
 
-def _implied(zone: Zone, table: Mapping[tuple[str, str], int]) -> bool:
+def _implied(zone: Zone, table: Table) -> bool:
     """Do all bounds of a zone follow from a closed one?"""
     for a, b, c in zone:
         known = table.get((a, b))
@@ -168,38 +186,69 @@ def for_all(union: Union, node: str, high: Place) -> Union:
     >>> for_all((prefix, suffix), "x", ("#K", -1))
     (frozenset(),)
     """
-    found: list[Zone | None] = []
+    pieces = tuple(_piece(zone, node) for zone in union)
     longest = _CHAIN if len(union) <= _WIDEST else 1 if len(union) > 4 * _WIDEST else 2
-    for length in range(1, longest + 1):
-        for chain in permutations(union, length):
-            found.append(_chained(chain, node, high))
+    found: list[Zone | None] = []
+    chains = [_Chain((), frozenset(), ((ZERO, -1),))]
+    for _ in range(longest):
+        chains = [
+            longer
+            for chain in chains
+            for n in range(len(pieces))
+            if n not in chain.zones and (longer := _longer(chain, n, pieces[n])) is not None
+        ]
+        for chain in chains:
+            found.append(_ended(chain, high))
             if found[-1] == EVERYWHERE:
                 return (EVERYWHERE,)
     return reduced(found)
 
 
-def _chained(chain: Union, node: str, high: Place) -> Zone | None:
-    """Where the zones of a chain cover the line one after another."""
+class _Piece(NamedTuple):
+    """A zone along a line: the lower and upper bounds of the coordinate, and its bounds between the others."""
+
+    starts: tuple[Place, ...]
+    ends: tuple[Place, ...]
+    others: frozenset[Bound]
+
+
+class _Chain(NamedTuple):
+    """Zones one after another: conditions for each to begin where the one before ends, and where the last ends."""
+
+    zones: tuple[int, ...]
+    conditions: frozenset[Bound]
+    ends: tuple[Place, ...]
+
+
+def _piece(zone: Zone, node: str) -> _Piece:
+    return _Piece(
+        starts=tuple((a, -c) for a, b, c in zone if b == node),
+        ends=tuple((b, c) for a, b, c in zone if a == node),
+        others=frozenset(bound for bound in zone if node not in bound[:2]),
+    )
+
+
+def _longer(chain: _Chain, number: int, piece: _Piece) -> _Chain | None:
+    """A chain with one zone more; None if that never begins where the chain ends."""
     conditions: set[Bound] = set()
-    ends: list[Place] = [(ZERO, -1)]
-    for zone in chain:
-        starts = [(a, -c) for a, b, c in zone if b == node]
-        for start, s in starts:
-            for end, e in ends:
-                if start == end:
-                    if s > e + 1:
-                        return None
-                else:
-                    conditions.add((start, end, e + 1 - s))
-        ends = [(b, c) for a, b, c in zone if a == node]
-        conditions.update(b for b in zone if node not in b[:2])
-    for end, e in ends:
-        if end == high[0]:
-            if high[1] > e:
+    for start, s in piece.starts:
+        for end, e in chain.ends:
+            if start != end:
+                conditions.add((start, end, e + 1 - s))
+            elif s > e + 1:
                 return None
-        else:
+    return _Chain((*chain.zones, number), chain.conditions | conditions | piece.others, piece.ends)
+
+
+def _ended(chain: _Chain, high: Place) -> Zone | None:
+    """Where a chain ends at the end of the line."""
+    conditions: set[Bound] = set()
+    for end, e in chain.ends:
+        if end != high[0]:
             conditions.add((high[0], end, e - high[1]))
-    return close(frozenset(conditions))
+        elif high[1] > e:
+            return None
+    return close(chain.conditions | conditions)
 
 
 def hull(zones: Iterable[Zone]) -> Zone:
@@ -207,3 +256,38 @@ def hull(zones: Iterable[Zone]) -> Zone:
     tables = [{(a, b): c for a, b, c in z} for z in zones]
     common = set(tables[0]).intersection(*tables[1:]) if tables else set()
     return frozenset((a, b, max(t[a, b] for t in tables)) for a, b in common)
+
+
+class Space:
+    """Ranges of coordinates, and what was found within them: the same zones come back level by level, row by row."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self.ranges = ranges
+        self._whole: dict[Zone, Zone | None] = {}
+        self._reduced: dict[Union, Union] = {}
+        self._contained: dict[tuple[Union, Zone], bool] = {}
+
+    def bounds(self, *zones: Iterable[Bound]) -> frozenset[Bound]:
+        """The ranges of the coordinates that zones name."""
+        return bounds_of(nodes_of(*zones), self.ranges)
+
+    def whole(self, zone: Zone) -> Zone | None:
+        """A zone with the ranges of its coordinates, closed."""
+        if zone not in self._whole:
+            self._whole[zone] = close(zone | self.bounds(zone))
+        return self._whole[zone]
+
+    def reduced(self, union: Union) -> Union:
+        """See `reduced`."""
+        if len(union) < 2:
+            return union
+        if union not in self._reduced:
+            self._reduced[union] = reduced(union, self.ranges)
+        return self._reduced[union]
+
+    def contains(self, union: Union, zone: Zone) -> bool:
+        """See `contains`."""
+        key = union, zone
+        if key not in self._contained:
+            self._contained[key] = zone in union or contains(union, zone, self.ranges)
+        return self._contained[key]
