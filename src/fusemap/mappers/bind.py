@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
+from fusemap.archspec.expressions import Expression
 from fusemap.archspec.types import Machine, Workload, absent_names, environment
 from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import scope
@@ -64,6 +65,16 @@ def map_cascade(
 def _names(
     dataflow: Dataflow, sizes: AbstractMapping[str, int], machine: Machine, overrides: AbstractMapping[str, float]
 ) -> LazyNames:
+    return LazyNames(*given_names(dataflow, sizes, machine, overrides), absent=absent_names(machine))
+
+
+def given_names(
+    dataflow: Dataflow, sizes: AbstractMapping[str, int], machine: Machine, overrides: AbstractMapping[str, float]
+) -> tuple[dict[str, float], dict[str, Expression]]:
+    """What a dataflow's expressions may use: the numbers that are given, and the expressions of the other names.
+
+    `overrides` come before sizes, these before the machine's numbers, and all before a table's row.
+    """
     model = dataflow.model
     values = {**environment(machine), **sizes, **overrides}
     expressions = {n: dataflow.located(e, "tiles", n) for n, e in model.tiles.items()}
@@ -75,7 +86,7 @@ def _names(
             if all(values.get(k) == row.get(k) for k in key):
                 values = {**row, **values}
                 break
-    return LazyNames(values, expressions, absent=absent_names(machine))
+    return values, expressions
 
 
 def _whole(names: LazyNames, name: str, dataflow: Dataflow) -> int:

@@ -118,8 +118,21 @@ class NeedModel(SpecModel):
     what: str
 
 
+class DivisorsModel(SpecModel):
+    """Candidates: every divisor of a number, from `at_least` to `at_most` where these are given."""
+
+    divisors_of: ExpressionField
+    at_least: ExpressionField | None = None
+    at_most: ExpressionField | None = None
+
+
+# Candidates of a choice: values of the name that it is called by, or settings of several names at once.
+Setting = dict[str, ExpressionField | DivisorsModel]
+Choices = dict[str, DivisorsModel | list[ExpressionField | Setting]]
+
+
 class DataflowModel(SpecModel):
-    """A dataflow file."""
+    """A dataflow file; a search may set the names of `choices`, which have values without it too."""
 
     description: str
     source: str
@@ -128,6 +141,7 @@ class DataflowModel(SpecModel):
     parameters: ParametersModel | None = None
     tiles: dict[str, ExpressionField] = Field(default_factory=dict)
     needs: list[NeedModel] = Field(default_factory=list)
+    choices: Choices = Field(default_factory=dict)
     nests: dict[str, NestModel] = Field(default_factory=dict)
     einsums: dict[str, EinsumModel] = Field(default_factory=dict)
     in_place: list[list[str]] = Field(default_factory=list)
