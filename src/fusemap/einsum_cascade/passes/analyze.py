@@ -74,7 +74,8 @@ def analyze(
     ('3', True, [('SN',), ('A',)])
     """
     known = None if not sizes else known_sizes(cascade, sizes)[0]
-    model, every = model_of(cascade, known, pinned=True), model_of(cascade, known)
+    model = model_of(cascade, known, pinned=True)
+    every = model_of(cascade, known, facts=model.facts)
     least = least_size(model_of(cascade, pinned=True) if known else model)  # given sizes are none of its constants
     workbench = _Workbench(model, Links(every), domains_of(model), known, least)
     rows = [workbench.row(of) for of in _asked(cascade, tensor, rank)]

@@ -45,6 +45,7 @@ class Links:
         self.iterative = tuple(iterative_ranks(model.cascade))
         self.domains = self._domains()
         self.pairs: dict[tuple[int, int, int], Zone | None] = {}
+        self.sources: dict[tuple[int, int, int, object], _Source] = {}  # of rows with the same coordinates
 
     def _domains(self) -> Mapping[int, Zone | None]:
         """For every statement a zone around its points: its conditions and what it needs of its operands."""
@@ -181,8 +182,11 @@ def edges_of(
     for group in model.groups:
         loose = [s for s in group if s.number not in forms]
         for _ in range(len(loose) + 1):  # through statements without a coordinate, around a recurrence if need be
+            before = [reach[s.number] for s in loose]
             for s in loose:
                 reach[s.number] = _merged(_sources(links, s, forms, reach))
+            if before == [reach[s.number] for s in loose]:
+                break
     for target in model.statements:
         if target.number not in forms:
             continue
@@ -235,12 +239,25 @@ def _sources(
             pair = links.pair(target, number, writer)
             if pair is None:
                 continue
+            through: Iterable[tuple[Place, ...] | _Source] = reach[writer.number]
             if writer.number in forms:
-                bounds = _times(pair, [(f"~{n}" if n in writer.ranges else n, c) for n, c in forms[writer.number]])
-                yield _source(links, target, writer.number, close(pair | bounds), frozenset())
-            for source in reach[writer.number] if writer.number not in forms else ():
-                moved = frozenset((_old(a, writer), _old(b, writer), c) for a, b, c in source.zone)
-                yield _source(links, target, source.statement, close(pair | moved), source.steps)
+                through = (tuple(forms[writer.number]),)
+            for way in through:
+                key = target.number, number, writer.number, way
+                if key not in links.sources:
+                    links.sources[key] = _through(links, target, pair, writer, way)
+                yield links.sources[key]
+
+
+def _through(
+    links: Links, target: Statement, pair: Zone, writer: Statement, way: tuple[Place, ...] | _Source
+) -> _Source:
+    """What a statement needs by one read: the writer at its coordinates, or a source that the writer needs."""
+    if isinstance(way, _Source):
+        moved = frozenset((_old(a, writer), _old(b, writer), c) for a, b, c in way.zone)
+        return _source(links, target, way.statement, close(pair | moved), way.steps)
+    bounds = _times(pair, [(_old(n, writer), c) for n, c in way])
+    return _source(links, target, writer.number, close(pair | bounds), frozenset())
 
 
 def _times(pair: Zone, places: Sequence[Place]) -> set[Bound]:

@@ -100,8 +100,24 @@ class Engine:
     def run(self) -> None:
         """All groups of statements, each after those it needs."""
         self._carry()
-        for group in self.model.groups:
+        for group in self._between():
             self._group(group)
+
+    def _between(self) -> list[Sequence[Statement]]:
+        """The groups that a touch reaches and that another touch needs; the rest adds nothing to any level."""
+        touching = {n for n in self.touch if self.touch[n] or self.asked[n]}
+        reached: set[TensorName] = set()
+        found: list[Sequence[Statement]] = []
+        for group in self.model.groups:
+            if any(s.number in touching or any(r.access.tensor in reached for r in s.reads) for s in group):
+                found.append(group)
+                reached.update(s.name for s in group)
+        needed: set[TensorName] = set()
+        for group in reversed(self.model.groups):
+            if any(s.number in touching or s.name in needed for s in group):
+                needed.update(r.access.tensor for s in group for r in s.reads)
+                needed.update(s.name for s in group)
+        return [g for g in found if any(s.name in needed for s in g)]
 
     def _carry(self) -> None:
         """The coordinate that every element of a carrier stands for, and the touches of every statement."""
@@ -180,7 +196,8 @@ class Engine:
         known = self.transfer.found.covered
         key = statement.number, self.fiber.along, union
         if key not in known:
-            known[key] = _covering(union, self.fiber.along, self.transfer.points(statement))
+            space = self.transfer.points(statement)
+            known[key] = reduced(stripped(z, space.ranges) for z in covering(union, self.fiber.along, space))
         return known[key]
 
     def _outs(
@@ -283,7 +300,7 @@ class Engine:
         return found
 
 
-def _covering(union: Union, along: Sequence[tuple[str, Place]], space: Space) -> Union:
+def covering(union: Union, along: Sequence[tuple[str, Place]], space: Space) -> Union:
     """Points at which every coordinate is in some zone of the union."""
     for node, last in reversed(along):
         if not union:
@@ -291,7 +308,7 @@ def _covering(union: Union, along: Sequence[tuple[str, Place]], space: Space) ->
         bounds = space.bounds(*union)
         closed = reduced(close(z | bounds) for z in union) if bounds else union
         union = for_all(closed, node, last)
-    return reduced(stripped(z, space.ranges) for z in union)
+    return union
 
 
 def _at(touches: Union, points: Union) -> Union:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fusemap.einsum_cascade.analysis_sizes import open_factors
 from fusemap.einsum_cascade.passes.carriers import carriers_of
-from fusemap.einsum_cascade.passes.levels import MOST_LEVELS, Engine, Fiber, fiber_of
+from fusemap.einsum_cascade.passes.levels import MOST_LEVELS, Engine, Fiber, covering, fiber_of
 from fusemap.einsum_cascade.passes.model import Model, Statement
 from fusemap.einsum_cascade.passes.presence import sure_domains
 from fusemap.einsum_cascade.passes.ranks import RankOf
@@ -22,7 +22,6 @@ from fusemap.einsum_cascade.passes.zones import (
     bounds_of,
     close,
     drop,
-    for_all,
     nodes_of,
     reduced,
     rename,
@@ -96,11 +95,13 @@ class _Count:
         self.model = model
         self.engine = engine
         self.stepping = stepping
+        self.cases: dict[Union, _Case | None] = {}
+        self.covers: dict[tuple[int, Union], Union] = {}
 
     def result(self) -> Lower:
         levels = max((len(u) for u in self.engine.levels.values()), default=0)
         covers = [{s.name: self._cover(s, n) for s in self.model.statements} for n in range(levels)]
-        cases = [self._case(self._fibers([z for u in c.values() for z in u])) for c in covers]
+        cases = [self._shown(z for u in c.values() for z in u) for c in covers]
         passes = 1
         while passes < len(cases) and cases[passes] is not None:
             passes += 1
@@ -110,7 +111,7 @@ class _Count:
         own: dict[TensorName, int] = {}
         for n in range(passes):
             for name, union in covers[n].items() if covers else ():
-                case = self._case(self._fibers(union)) if union else None
+                case = self._shown(union) if union else None
                 if case is not None and all(least <= 1 for _, least in case.steps):
                     own[name] = n + 1
         when = chosen.when if chosen is not None and passes > 1 else ()
@@ -121,29 +122,31 @@ class _Count:
     def _cover(self, statement: Statement, level: int) -> Union:
         """Coordinates (x, f) with a touch of the level by this statement."""
         zones = self.engine.levels.get(statement.number, [])
-        if level >= len(zones):
+        if level >= len(zones) or not zones[level]:
             return ()
-        found: list[Zone | None] = []
-        for domain in self.engine.transfer.domains[statement.number]:
-            for zone in zones[level]:
-                nodes = nodes_of(zone, domain)
-                whole = close(zone | domain | bounds_of(nodes, self.engine.transfer.points_of(statement)))
-                found.append(None if whole is None else drop(whole, frozenset(statement.ranges)))
-        return reduced(found)
+        key = statement.number, zones[level]
+        if key not in self.covers:
+            space = self.engine.transfer.points(statement)
+            wholes = [space.whole(z | d) for d in self.engine.transfer.domains[statement.number] for z in zones[level]]
+            mine = frozenset(statement.ranges)
+            self.covers[key] = reduced(None if z is None else drop(z, mine) for z in wholes)
+        return self.covers[key]
 
-    def _fibers(self, union: Iterable[Zone]) -> Union:
+    def _shown(self, zones: Iterable[Zone]) -> _Case | None:
+        """When some fiber is covered; the same zones come back at the next level."""
+        union = tuple(dict.fromkeys(zones))
+        if union not in self.cases:
+            self.cases[union] = self._case(self._fibers(union))
+        return self.cases[union]
+
+    def _fibers(self, union: Union) -> Union:
         """Sizes at which some fiber is covered."""
-        zones = reduced(union)
-        for node, last in reversed(self.engine.fiber.along):
-            nodes = nodes_of(*zones)
-            bounds = bounds_of(nodes, self.engine.transfer.ranges)
-            zones = for_all(reduced(close(z | bounds) for z in zones), node, last) if zones else ()
+        space = self.engine.transfer.found.beside
         found = []
-        for zone in zones:
-            nodes = nodes_of(zone)
-            whole = close(zone | bounds_of(nodes, self.engine.transfer.ranges))
+        for zone in covering(reduced(union), self.engine.fiber.along, space):
+            whole = space.whole(zone)
             if whole is not None:
-                found.append(drop(whole, frozenset(n for n in nodes if n[0] != SIZE and n != ZERO)))
+                found.append(drop(whole, frozenset(n for n in nodes_of(zone) if n[0] != SIZE and n != ZERO)))
         return reduced(found)
 
     def _case(self, union: Union) -> _Case | None:

@@ -59,9 +59,11 @@ class Statement:
 class Found:
     """What was found with the same ranges: rows that are alike, and levels of a row, ask again.
 
-    `spaces` are those of a tensor's indices by its name, and of a statement's variables by its number.
+    `spaces` are those of a tensor's indices by its name, and of a statement's variables by its number; `beside` is
+    that of the coordinates that no statement owns.
     """
 
+    beside: Space
     spaces: dict[TensorName | int, Space] = field(default_factory=dict)
     written: dict[tuple[int, Union, Union], Union] = field(default_factory=dict)
     covered: dict[tuple[int, tuple[tuple[str, Place], ...], Union], Union] = field(default_factory=dict)
@@ -88,11 +90,17 @@ class Model:
         return self.written_by.get(tensor, ())
 
 
-def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None, *, pinned: bool = False) -> Model:
+def model_of(
+    cascade: Cascade,
+    sizes: Mapping[ShapeName, int] | None = None,
+    *,
+    pinned: bool = False,
+    facts: Facts | None = None,
+) -> Model:
     """The model of a cascade; `sizes` turn shapes that bound no rank into numbers (a window's width).
 
     With `pinned` it has fewer points, of which more is known: of a convolution's taps, K[m+s], the one with s at a
-    constant. What holds for a lower bound there holds for all points.
+    constant. What holds for a lower bound there holds for all points. `facts` are those of another model of it.
     """
     frame = frame_of(cascade, sizes or {})
     statements = []
@@ -119,7 +127,7 @@ def model_of(cascade: Cascade, sizes: Mapping[ShapeName, int] | None = None, *, 
         frame=frame,
         statements=tuple(statements),
         index_ranges=reach,
-        facts=facts_of(cascade),
+        facts=facts_of(cascade) if facts is None else facts,
         written_by=writers,
         groups=_groups(tuple(statements), len(cascade.inits)),
     )

@@ -14,7 +14,6 @@ from fusemap.einsum_cascade.passes.zones import (
     ZERO,
     Bound,
     Place,
-    Ranges,
     Space,
     Union,
     Zone,
@@ -43,7 +42,7 @@ class Transfer:
         self.ranges = ranges
         self.limit = limit
         self.spent = 0
-        self.found = model.found.setdefault(frozenset(ranges.items()), Found())
+        self.found = model.found.setdefault(frozenset(ranges.items()), Found(beside=Space(ranges)))
 
     def reads(self, union: Iterable[Zone], reading: Reading) -> Union:
         """Zones over a tensor's indices as zones over the reader's variables; what has no form is left out."""
@@ -106,10 +105,6 @@ class Transfer:
         if tensor not in spaces:
             spaces[tensor] = Space({**self.model.index_ranges[tensor], **self.ranges})
         return spaces[tensor]
-
-    def points_of(self, statement: Statement) -> Ranges:
-        """The ranges of `points`."""
-        return self.points(statement).ranges
 
 
 def stripped(zone: Zone, ranges: Mapping[str, Place]) -> Zone:
