@@ -37,7 +37,7 @@ def command(
     """Count the passes that CASCADE (a built-in name or a file) needs over every tensor along every rank.
 
     The numbers are proven for any mapping and buffer that does not hold a whole fiber. Sizes are not needed;
-    with some, footprints and operation counts are numbers where they can be.
+    those that are given are fixed, and footprints and operation counts are numbers where they can be.
 
     \b
     Example:
