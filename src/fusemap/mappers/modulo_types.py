@@ -169,7 +169,7 @@ class Schedule:
         return self.start[task] % self.interval if self.interval else 0
 
     def copies(self) -> tuple[tuple[str, int], ...]:
-        """Tiles of each tensor that are alive at once, at most: from the end of its task to its last reader's end."""
+        """Tiles of each tensor alive at once, at most: from the start of its task to the end of its last reader."""
         found: dict[str, int] = {}
         start = self.start
         for d in self.graph.dependences:
