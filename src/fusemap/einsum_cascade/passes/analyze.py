@@ -194,7 +194,9 @@ class _Workbench:
             return replace(
                 base, method="instance", upper=None, note="neither zones nor a small instance gave an answer"
             )
-        levels, direct = (reference_levels(small, of, direct=d) for d in (False, True))
+        levels = reference_levels(small, of)
+        alone = levels is None or levels.passes == 1  # then it is 1 with fewer touches too
+        direct = levels if alone else reference_levels(small, of, direct=True)
         shown = ", ".join(f"{s} = {n}" for s, n in small.sizes.items())
         assignment = levels.assignment if levels is not None else ()
         return replace(

@@ -122,15 +122,10 @@ def _covered(rest: Table, union: Union, left: list[int]) -> bool:
     """Does cutting the zones of the union off leave nothing? No where that takes more than `left` cuts."""
     if not union:
         return False
-    outside = []
-    for a, b, c in union[0]:
-        known = rest.get((a, b))
-        if known is None or known > c:
-            left[0] -= 1
-            part = _cut(rest, b, a, -c - 1)
-            if part is not None:
-                outside.append(part)
-    return left[0] > 0 and all(_covered(part, union[1:], left) for part in outside)
+    beyond = [bound for bound in union[0] if bound[:2] not in rest or rest[bound[:2]] > bound[2]]
+    left[0] -= len(beyond)
+    parts = (_cut(rest, b, a, -c - 1) for a, b, c in beyond)  # one by one: most often the first is not covered
+    return left[0] > 0 and all(part is None or _covered(part, union[1:], left) for part in parts)
 
 
 def _cut(table: Table, a: str, b: str, c: int) -> Table | None:
@@ -138,8 +133,12 @@ def _cut(table: Table, a: str, b: str, c: int) -> Table | None:
     back = table.get((b, a))
     if back is not None and back + c < 0:
         return None
-    before = [(a, 0), *((u, d) for (u, v), d in table.items() if v == a)]
-    after = [(b, 0), *((v, d) for (u, v), d in table.items() if u == b)]
+    before, after = [(a, 0)], [(b, 0)]
+    for (u, v), d in table.items():
+        if v == a:
+            before.append((u, d))
+        if u == b:
+            after.append((v, d))
     found = dict(table)
     for u, first in before:
         for v, second in after:
