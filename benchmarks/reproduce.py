@@ -21,11 +21,10 @@ from functools import partial
 import matplotlib
 
 from fusemap.cli.output import table
-from fusemap.validation.figures import FigureData, figure_data
+from fusemap.validation.figures import AnyFigure, study_figure
 from fusemap.validation.figures_draw import draw, save
 from fusemap.validation.figures_picture import PictureData, picture_data
 from fusemap.validation.figures_picture_draw import draw_picture
-from fusemap.validation.published import load_published
 from fusemap.validation.reproduce import StudyRow, accountings, load_bench
 from fusemap.validation.reproduction import reproduce
 from fusemap.validation.study import Study, load_study
@@ -71,10 +70,9 @@ def evaluate(study: Study, configuration: str) -> tuple[StudyRow, ...]:
 
 def evaluate_all(study: Study) -> None:
     """Every row, its energy, and the data of every figure with the published values."""
-    rows = load_bench(study).rows(accountings(study, "published"))
-    values = load_published(study)
+    found = reproduce(load_bench(study), "published")
     for name in study.model.figures:
-        figure_data(study, name, rows, values)
+        study_figure(found, name)
 
 
 def draw_times(study: Study, repeat: int) -> dict[str, float]:
@@ -85,7 +83,7 @@ def draw_times(study: Study, repeat: int) -> dict[str, float]:
     times = {}
     with tempfile.TemporaryDirectory() as directory:
         for name in study.model.figures:
-            data = figure_data(study, name, found.rows, found.published)
+            data = study_figure(found, name)
             times[f"figure {name} as PNG and PDF"] = best(partial(draw_figure, data, labels, directory), repeat)
         picture = picture_data(bench, found)
         if picture is not None:
@@ -98,7 +96,7 @@ def draw_summary(picture: PictureData, directory: str) -> None:
     save(draw_picture(picture), directory, "picture")
 
 
-def draw_figure(data: FigureData, labels: Mapping[str, str], directory: str) -> None:
+def draw_figure(data: AnyFigure, labels: Mapping[str, str], directory: str) -> None:
     """Draw and save one figure."""
     save(draw(data, labels), directory, "figure")
 

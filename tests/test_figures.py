@@ -20,10 +20,19 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from fusemap.diagnostics import InputError
-from fusemap.validation.figures import FigureData, choose_figures, figure_data, short_length, to_csv
+from fusemap.validation.figures import (
+    AnyFigure,
+    FigureData,
+    choose_figures,
+    figure_data,
+    short_length,
+    study_figure,
+    to_csv,
+)
 from fusemap.validation.figures_draw import STYLES, WIDTH_IN, draw, save
 from fusemap.validation.figures_picture import PictureData, picture_data
 from fusemap.validation.figures_picture_draw import COLOURS, draw_picture
+from fusemap.validation.figures_scatter import ScatterData
 from fusemap.validation.published import load_published
 from fusemap.validation.reproduce import Bench, Failure, load_bench
 from fusemap.validation.reproduction import Reproduction, reproduce
@@ -33,6 +42,7 @@ STUDY = load_study("fusemax")
 VALUES = load_published(STUDY)
 LABELS = {c: m.label for c, m in STUDY.model.configurations.items()}
 FIGURES = tuple(STUDY.model.figures)
+BARS = tuple(name for name in FIGURES if STUDY.model.figures[name].study != "pareto")
 DOCS = Path(__file__).parents[1] / "docs"
 SMALLEST_PT = 7.0
 
@@ -51,8 +61,22 @@ def found() -> Reproduction:
 
 @cache
 def data(name: str) -> FigureData:
-    """The data of a figure."""
-    return figure_data(STUDY, name, found().rows, VALUES)
+    """The data of a figure with bars."""
+    made = study_figure(found(), name)
+    assert isinstance(made, FigureData)
+    return made
+
+
+@cache
+def areas() -> ScatterData:
+    """The data of the figure of the machines of many sizes."""
+    made = study_figure(found(), "12")
+    assert isinstance(made, ScatterData)
+    return made
+
+
+def any_data(name: str) -> AnyFigure:
+    return data(name) if name in BARS else areas()
 
 
 def picture() -> PictureData:
@@ -65,7 +89,7 @@ def picture() -> PictureData:
 @cache
 def drawn(name: str) -> Figure:
     """A figure by name, or the picture, drawn."""
-    figure = draw_picture(picture()) if name == "picture" else draw(data(name), LABELS)
+    figure = draw_picture(picture()) if name == "picture" else draw(any_data(name), LABELS)
     figure.draw_without_rendering()
     return figure
 
@@ -73,7 +97,10 @@ def drawn(name: str) -> Figure:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "points"), [("6a", 120), ("6b", 120), ("7", 84), ("8", 120), ("9", 120)])
+POINTS = [("6a", 120), ("6b", 120), ("7", 84), ("8", 120), ("9", 120), ("10", 120), ("11", 120)]
+
+
+@pytest.mark.parametrize(("name", "points"), POINTS)
 def test_every_point_is_there_with_its_published_value(name: str, points: int) -> None:
     assert len(data(name).points) == points
     for point in data(name).points:
@@ -87,12 +114,57 @@ def test_every_point_is_there_with_its_published_value(name: str, points: int) -
     [("6a", "util_1d", None), ("6b", "util_2d", None), ("8", "latency_s", True), ("9", "energy_pj", False)],
 )
 def test_bars_show_the_published_tables(name: str, quantity: str, inverted: bool | None) -> None:
-    table = {(v.configuration, v.model, v.seq_len): v.value for v in VALUES if v.quantity == quantity}
+    attention = [v for v in VALUES if v.study == "attention" and v.quantity == quantity]
+    table = {(v.configuration, v.model, v.seq_len): v.value for v in attention}
     for point in data(name).points:
         own = table[point.configuration, point.model, point.seq_len]
         base = table["unfused", point.model, point.seq_len]
         expected = own if inverted is None else base / own if inverted else own / base
         assert point.published == pytest.approx(expected, rel=1e-15)
+
+
+BUFFER = {"unfused": "32MiB", "flat": "32MiB", "cascade": "32MiB", "arch": "16MiB", "binding": "16MiB"}
+
+
+@pytest.mark.parametrize(("name", "quantity"), [("10", "latency_s"), ("11", "energy_pj")])
+def test_bars_end_to_end_show_the_sums_of_the_published_tables(name: str, quantity: str) -> None:
+    table = {(v.study, v.configuration, v.model, v.seq_len): v.value for v in VALUES if v.quantity == quantity}
+
+    def whole(configuration: str, model: str, seq_len: int) -> float:
+        layers = table["linear", BUFFER[configuration], model, seq_len]
+        return table["attention", configuration, model, seq_len] + layers
+
+    for point in data(name).points:
+        own, base = (whole(c, point.model, point.seq_len) for c in (point.configuration, "unfused"))
+        expected = base / own if name == "10" else own / base
+        assert point.published == pytest.approx(expected, rel=1e-15)
+        assert point.computed == pytest.approx(expected, rel=3e-3 if point.seq_len == 1 << 18 else 1e-9)
+
+
+def test_every_machine_is_there_with_its_published_area_and_latency() -> None:
+    table = {(v.model, v.configuration, v.quantity): v.value for v in VALUES if v.study == "pareto"}
+    assert {(p.model, p.value) for p in areas().points} == {(m, pe) for m in STUDY.model.models for pe in SIZES}
+    for point in areas().points:
+        expected = tuple(table[point.model, f"pe={point.value}", q] for q in ("area_um2", "latency_s"))
+        assert point.published == expected
+        assert point.computed == pytest.approx(expected, rel=1e-9)
+    assert 0 < areas().largest_difference < 1e-9
+    first = areas().points[0]
+    far = dataclasses.replace(first, computed=(first.computed[0], first.computed[1] * 1.5))
+    assert dataclasses.replace(areas(), points=(far,)).largest_difference == pytest.approx(0.5)
+    alone = dataclasses.replace(areas(), points=(dataclasses.replace(first, published=None),))
+    assert alone.largest_difference == 0
+    draw(alone, LABELS)
+
+
+SIZES = (16, 32, 64, 128, 256, 512)
+
+
+def test_the_csv_of_the_machines_holds_all_digits() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(areas()))))
+    assert [(float(r["area_um2"]), float(r["latency_s"])) for r in rows] == [p.computed for p in areas().points]
+    assert [float(r["published_area_um2"]) for r in rows] == [p.published[0] for p in areas().points if p.published]
+    assert [int(r["pe"]) for r in rows] == [p.value for p in areas().points]
 
 
 def test_parts_add_up_to_the_use_of_the_array() -> None:
@@ -123,9 +195,9 @@ def test_csv_holds_all_digits() -> None:
 
 
 def test_names_of_figures() -> None:
-    assert choose_figures(STUDY, "all") == FIGURES == ("6a", "6b", "7", "8", "9")
+    assert choose_figures(STUDY, "all") == FIGURES == ("6a", "6b", "7", "8", "9", "10", "11", "12")
     assert choose_figures(STUDY, "8") == ("8",)
-    for name, message in (("10", "not modelled yet"), ("6", "did you mean 6b"), ("x", "valid figures")):
+    for name, message in (("6", "did you mean 6b"), ("x", "valid figures")):
         with pytest.raises(InputError, match=message):
             choose_figures(STUDY, name)
 
@@ -212,7 +284,7 @@ def test_a_planted_overlap_and_a_cut_text_are_found() -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_are_labelled_with_the_quantity_and_the_unit_of_the_length(name: str) -> None:
     seen = [t.get_text() for t in texts(drawn(name))]
-    assert "sequence length (tokens)" in seen
+    assert ("sequence length (tokens)" if name in BARS else "chip area (mm²)") in seen
     assert STUDY.model.figures[name].axis in seen
     assert any(text.startswith("published (differs by") for text in seen)
 
@@ -290,7 +362,7 @@ def test_files_are_png_and_pdf_and_the_same_every_time(name: str, tmp_path: Path
     png, pdf = save(drawn(name), first, name, note="n")
     assert png.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and png.stat().st_size > 10_000
     assert pdf.read_bytes().startswith(b"%PDF-1.") and pdf.read_bytes().rstrip().endswith(b"%%EOF")
-    anew = draw_picture(picture()) if name == "picture" else draw(data(name), LABELS)
+    anew = draw_picture(picture()) if name == "picture" else draw(any_data(name), LABELS)
     for one, other in zip((png, pdf), save(anew, second, name, note="n"), strict=True):
         assert one.read_bytes() == other.read_bytes()
 

@@ -10,7 +10,11 @@ import pytest
 from fusemap.validation.published import Comparison, Published, load_published
 from fusemap.validation.study import Study, load_study, study_names
 
-UNITS = {"traffic_bytes": "B", "latency_s": "s", "energy_pj": "pJ", "util_2d": "1", "util_1d": "1"}
+TOTALS = {"traffic_bytes": "B", "latency_s": "s", "energy_pj": "pJ"}
+ATTENTION = {**TOTALS, "util_2d": "1", "util_1d": "1"}
+AREAS = {"area_um2": "um^2", "array_2d_area_um2": "um^2", "memory_s": "s", "array_2d_s": "s", "array_1d_s": "s"}
+PARETO = {"traffic_bytes": "B", "latency_s": "s", **AREAS}
+UNITS = {**ATTENTION, **PARETO}
 ROUNDING = 1e-9  # the tables hold all digits
 
 
@@ -24,6 +28,18 @@ def values(study: Study) -> tuple[Published, ...]:
     return load_published(study)
 
 
+def configurations(study: Study) -> dict[str, list[str]]:
+    """The names of what is configured, by table."""
+    model = study.model
+    assert model.linear is not None and model.pareto is not None
+    machines = [f"{name}={value}" for name, values in model.pareto.points.items() for value in values]
+    return {
+        model.experiment: list(model.configurations),
+        "linear": list(model.linear.configurations),
+        "pareto": machines,
+    }
+
+
 def faults(value: Published, study: Study) -> list[str]:
     """What is missing or inconsistent in a published value."""
     model = study.model
@@ -35,10 +51,10 @@ def faults(value: Published, study: Study) -> list[str]:
         "shown in": value.shown_in.startswith(("Figure ", "table", "Section ", "abstract")),
         "value": value.value > 0,
         "note": bool(value.note) == (value.tolerance > ROUNDING),
-        "study": value.study in (model.experiment, "claims"),
+        "study": value.study in (*configurations(study), "claims"),
     }
-    if value.study == model.experiment:
-        checks["configuration"] = value.configuration in model.configurations
+    if value.study in configurations(study):
+        checks["configuration"] = value.configuration in configurations(study)[value.study]
         checks["workload"] = value.model in model.models and value.seq_len in lengths
     else:
         checks["claim"] = value.quantity in [c.claim for c in model.claims]
@@ -75,14 +91,16 @@ def test_no_value_is_there_twice(values: tuple[Published, ...]) -> None:
 
 
 def test_every_row_and_every_claim_is_there(study: Study, values: tuple[Published, ...]) -> None:
-    model = study.model
-    rows = {(v.configuration, v.model, v.seq_len) for v in values if v.configuration}
-    assert len(rows) == len(model.configurations) * len(model.models) * len(model.lengths) == 120
-    for row in rows:
-        quantities = {v.quantity for v in values if (v.configuration, v.model, v.seq_len) == row}
-        assert quantities >= set(UNITS)
-    assert {v.quantity for v in values if not v.configuration} == {c.claim for c in model.claims}
-    assert sum(bool(v.configuration) for v in values) == 936
+    expected = {study.model.experiment: (ATTENTION, 120, 936), "linear": (TOTALS, 48, 144), "pareto": (PARETO, 24, 168)}
+    for table, (units, rows, count) in expected.items():
+        found: dict[tuple[str, str, int], set[str]] = {}
+        for v in values:
+            if v.study == table:
+                found.setdefault((v.configuration, v.model, v.seq_len), set()).add(v.quantity)
+        assert len(found) == rows and {c for c, _, _ in found} == set(configurations(study)[table])
+        assert all(quantities >= set(units) for quantities in found.values())
+        assert sum(map(len, found.values())) == count
+    assert {v.quantity for v in values if not v.configuration} == {c.claim for c in study.model.claims}
 
 
 def test_a_comparison_agrees_up_to_its_tolerance(values: tuple[Published, ...]) -> None:

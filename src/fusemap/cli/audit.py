@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -43,18 +43,24 @@ def report(found: Audit) -> str:
         ),
         as_table(headline_table(found)),
         wrapped(["Claims with one slip corrected, the others left in (. is unchanged)"]),
-        as_table(matrix(found, found.slips)),
+        *_matrices(found, found.slips),
         *(_slip(found, f) for f in found.slips),
         wrapped(
             ["Claims with the slips corrected one after another; effects do not add up, as a slip may hide another"]
         ),
-        as_table(matrix(found, found.cumulative, in_turn=True)),
+        *_matrices(found, found.cumulative, in_turn=True),
         wrapped(["What if: not slips, but other readings of the same design"]),
-        as_table(matrix(found, found.what_if)),
+        *_matrices(found, found.what_if),
         *(_what_if(found, f) for f in found.what_if),
         wrapped(["Limits of the study and of this model", *(f"- {limit}" for limit in model.limits)]),
     ]
     return "\n\n".join(blocks)
+
+
+def _matrices(found: Audit, findings: Sequence[Finding], *, in_turn: bool = False) -> Iterable[str]:
+    """Findings by the claims about the attention, and by those end to end."""
+    for end_to_end in dict.fromkeys(c.end_to_end for c in found.study.model.claims):
+        yield as_table(matrix(found, findings, in_turn=in_turn, end_to_end=end_to_end))
 
 
 def _slip(found: Audit, finding: Finding) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fusemap.cli.output import emit_json, table
-from fusemap.validation.figures import FigureData, choose_figures, figure_data, to_csv
+from fusemap.validation.figures import AnyFigure, choose_figures, study_figure, to_csv
 from fusemap.validation.figures_picture import PictureData, picture_data
 from fusemap.validation.reasons import listed
 from fusemap.validation.reproduce import Failure, load_bench
@@ -54,7 +54,7 @@ def command(study: str, figure: str, accounting: str, out: str | None, as_json: 
     chosen = choose_figures(loaded, figure)
     bench = load_bench(loaded)
     found = reproduce(bench, accounting)
-    figures = [figure_data(loaded, name, found.rows, found.published) for name in chosen]
+    figures = [study_figure(found, name) for name in chosen]
     if as_json:
         emit_json(found.to_json() | ({} if figure == "all" else {"figures": [f.to_json() for f in figures]}))
     else:
@@ -68,7 +68,7 @@ def command(study: str, figure: str, accounting: str, out: str | None, as_json: 
         click.get_current_context().exit(1)
 
 
-def report(found: Reproduction, figures: Sequence[FigureData] = ()) -> str:
+def report(found: Reproduction, figures: Sequence[AnyFigure] = ()) -> str:
     """The study for people: claims, configurations, reasons, agreement; or the claims and the figures' numbers."""
     model = found.study.model
     labels = {c: m.label for c, m in model.configurations.items()}
@@ -134,7 +134,7 @@ def wrapped(paragraphs: Iterable[str]) -> str:
 
 
 def write(
-    found: Reproduction, figures: Sequence[FigureData], picture: PictureData | None, directory: Path, *, quiet: bool
+    found: Reproduction, figures: Sequence[AnyFigure], picture: PictureData | None, directory: Path, *, quiet: bool
 ) -> None:
     """Draw the figures into a directory, each as PNG and PDF with its numbers as CSV, and the study's picture."""
     from fusemap.validation.figures_draw import draw, save  # matplotlib loads only to draw

@@ -5,15 +5,19 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.report import Report
 from fusemap.validation.accounting import with_slips
+from fusemap.validation.end_to_end import end_to_end, linear_rows
 from fusemap.validation.published import load_published
 from fusemap.validation.reasons import lanes_in_use
 from fusemap.validation.reproduce import Bench, Claim, StudyRow, accountings, claims
+from fusemap.validation.rows import LinearRow
 from fusemap.validation.study import SlipModel, Study, WhatIfModel
 
+Rows: TypeAlias = tuple[StudyRow | LinearRow, ...]
 QUANTITIES = ("traffic_bytes", "latency_s", "energy_pj")
 
 
@@ -102,11 +106,12 @@ def audit(bench: Bench) -> Audit:
         cumulative.append(_finding(bench, name, slip, after, before))
         before = after
     rows = bench.rows(base)
+    corrected = accountings(study, "principled")
     return Audit(
         study=study,
         printed={p.quantity: p.value for p in load_published(study) if not p.configuration},
-        published=claims(study, rows),
-        principled=claims(study, bench.rows(accountings(study, "principled"))),
+        published=_claims(study, rows, linear_rows(bench, base)),
+        principled=_claims(study, bench.rows(corrected), linear_rows(bench, corrected)),
         slips=tuple(alone),
         cumulative=tuple(cumulative),
         what_if=tuple(_what_if(bench, n, s) for n, s in study.model.what_if.items()),
@@ -117,7 +122,7 @@ def audit(bench: Bench) -> Audit:
 def _without(bench: Bench, names: set[str]) -> dict[str, Accounting]:
     """The published accounting of every configuration with these slips switched off."""
     slips = {n: s for n, s in bench.study.model.slips.items() if n not in names}
-    parts = bench.study.model.configurations
+    parts = bench.study.model.parts
     return {c: with_slips(PRINCIPLED, slips, p.dataflow, name="published") for c, p in parts.items()}
 
 
@@ -135,7 +140,7 @@ def _elements_in_use(study: Study, rows: tuple[StudyRow, ...]) -> dict[str, dict
 def _what_if(bench: Bench, name: str, slip: WhatIfModel) -> Finding:
     """The what-if against the published accounting without the slips that it excludes."""
     before = _without(bench, set(slip.without))
-    parts = bench.study.model.configurations
+    parts = bench.study.model.parts
     after = {c: with_slips(before[c], {name: slip}, p.dataflow, name="published") for c, p in parts.items()}
     return _finding(bench, name, slip, after, before)
 
@@ -145,21 +150,26 @@ def _finding(
 ) -> Finding:
     """Sizes are (switched / base - 1) per configuration and quantity."""
     rows, before = bench.rows(switched), bench.rows(base)
+    linear, linear_before = linear_rows(bench, switched), linear_rows(bench, base)
     return Finding(
         name=name,
         title=slip.title,
         what=slip.what,
-        sizes=_sizes(rows, before),
-        base=claims(bench.study, before),
-        claims=claims(bench.study, rows),
+        sizes=_sizes((*rows, *linear), (*before, *linear_before)),
+        base=_claims(bench.study, before, linear_before),
+        claims=_claims(bench.study, rows, linear),
     )
 
 
-def _sizes(rows: tuple[StudyRow, ...], base: tuple[StudyRow, ...]) -> tuple[Size, ...]:
+def _claims(study: Study, rows: tuple[StudyRow, ...], linear: tuple[LinearRow, ...]) -> tuple[Claim, ...]:
+    return claims(study, rows, end_to_end(study, rows, linear))
+
+
+def _sizes(rows: Rows, base: Rows) -> tuple[Size, ...]:
     largest: dict[tuple[str, str], Size] = {}
     for row, before in zip(rows, base, strict=True):
         for quantity in QUANTITIES:
-            change = getattr(row.report, quantity) / getattr(before.report, quantity) - 1
+            change = getattr(row, quantity) / getattr(before, quantity) - 1
             key = (row.configuration, quantity)
             if abs(change) > 1e-12 and (key not in largest or abs(change) > abs(largest[key].change)):
                 largest[key] = Size(

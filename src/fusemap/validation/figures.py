@@ -6,10 +6,14 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fusemap.diagnostics import did_you_mean, input_error
+from fusemap.validation.figures_scatter import ScatterData, scatter_data
 from fusemap.validation.published import Published
 from fusemap.validation.reproduce import StudyRow
+from fusemap.validation.reproduction import Reproduction
+from fusemap.validation.rows import EndToEndRow
 from fusemap.validation.study import FigureModel, Study
 
 
@@ -56,7 +60,9 @@ class FigureData:
         return {"figure": self.name, "shows": self.shows, "points": points}
 
 
-Values = Mapping[tuple[str, str, int], Mapping[str, float]]  # (configuration, model, length) -> quantity -> value
+Key: TypeAlias = tuple[str, str, int]  # configuration, model, length
+Values: TypeAlias = Mapping[Key, Mapping[str, float]]  # quantity -> value
+AnyFigure: TypeAlias = FigureData | ScatterData
 
 
 def choose_figures(study: Study, name: str) -> tuple[str, ...]:
@@ -74,25 +80,57 @@ def choose_figures(study: Study, name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def figure_data(study: Study, name: str, rows: Sequence[StudyRow], values: Iterable[Published]) -> FigureData:
-    """The points of a figure; a row that is missing leaves a gap."""
+def study_figure(found: Reproduction, name: str) -> AnyFigure:
+    """A figure of a reproduced study."""
+    if found.study.model.figures[name].study == "pareto":
+        return scatter_data(found.study, name, found.pareto, found.published)
+    return figure_data(found.study, name, found.rows, found.published, whole=found.whole)
+
+
+def figure_data(
+    study: Study,
+    name: str,
+    rows: Sequence[StudyRow],
+    values: Iterable[Published],
+    *,
+    whole: Sequence[EndToEndRow] = (),
+) -> FigureData:
+    """The points of a figure of the attention's `rows`, or of the `whole`; a row that is missing leaves a gap."""
     figure = study.model.figures[name]
-    published: dict[tuple[str, str, int], dict[str, float]] = {}
-    for value in values:
-        published.setdefault((value.configuration, value.model, value.seq_len), {})[value.quantity] = value.value
-    points = _parts(figure, rows, published) if figure.parts else _bars(study, figure, rows, published)
+    tables: dict[str, dict[Key, dict[str, float]]] = {}
+    for v in values:
+        table = tables.setdefault(v.study, {})
+        table.setdefault((v.configuration, v.model, v.seq_len), {})[v.quantity] = v.value
+    published: Values = tables.get(study.model.experiment, {})
+    if figure.study == "end_to_end":
+        computed = {(r.configuration, r.model, r.seq_len): r.quantities() for r in whole}
+        points = _bars(figure, computed, _sums(study, published, tables.get("linear", {})))
+    elif figure.parts:
+        points = _parts(figure, rows, published)
+    else:
+        named = {(r.configuration, r.model, r.seq_len): r.quantities(study.model.utilization) for r in rows}
+        points = _bars(figure, named, published)
     return FigureData(name=name, shows=figure.shows, axis=figure.axis, points=tuple(points))
 
 
-def _bars(study: Study, figure: FigureModel, rows: Sequence[StudyRow], published: Values) -> Iterable[Point]:
-    computed = {(r.configuration, r.model, r.seq_len): r.quantities(study.model.utilization) for r in rows}
+def _sums(study: Study, attention: Values, linear: Values) -> Values:
+    """What was published end to end: each value of the attention and that of the linear layers beside it."""
+    beside = study.model.linear.beside if study.model.linear is not None else {}
+    return {
+        (c, model, n): {q: value + layers[q] for q, value in values.items() if q in layers}
+        for (c, model, n), values in attention.items()
+        if (layers := linear.get((beside.get(c, ""), model, n))) is not None
+    }
+
+
+def _bars(figure: FigureModel, computed: Values, published: Values) -> Iterable[Point]:
     for key in computed:
         value = _quantity(figure, computed, key)
         if value is not None:
             yield _point(key, "", value, _quantity(figure, published, key))
 
 
-def _quantity(figure: FigureModel, values: Values, key: tuple[str, str, int]) -> float | None:
+def _quantity(figure: FigureModel, values: Values, key: Key) -> float | None:
     """The figure's quantity of one row, over that of `relative_to` (or that over it); None where one is missing."""
     quantity = figure.quantity or ""
     value = values.get(key, {}).get(quantity)
@@ -119,15 +157,17 @@ def _parts(figure: FigureModel, rows: Sequence[StudyRow], published: Values) -> 
                 yield _point(key, part, sum(shares[e] for e in found), sum(given) if given else None)
 
 
-def _point(key: tuple[str, str, int], part: str, computed: float, published: float | None) -> Point:
+def _point(key: Key, part: str, computed: float, published: float | None) -> Point:
     configuration, model, seq_len = key
     return Point(
         configuration=configuration, model=model, seq_len=seq_len, part=part, computed=computed, published=published
     )
 
 
-def to_csv(data: FigureData) -> str:
+def to_csv(data: AnyFigure) -> str:
     """The points as CSV text, numbers with all their digits."""
+    if isinstance(data, ScatterData):
+        return data.to_csv()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["configuration", "model", "seq_len", "part", "computed", "published"])

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fusemap.validation.figures import FigureData, Point, short_length
+from fusemap.validation.figures import AnyFigure, FigureData, Point, short_length
+from fusemap.validation.figures_scatter import ScatterData, ScatterPoint
 
 WIDTH_IN = 7.0
 COLUMNS = 2
@@ -30,6 +31,13 @@ STYLES: tuple[tuple[str, str], ...] = (
     ("#D55E00", "++++"),
 )
 EDGE: Mapping[str, Any] = {"edgecolor": "black", "linewidth": 0.4}
+# Lines of the same palette, with a dash each.
+LINES: tuple[Mapping[str, Any], ...] = (
+    {"color": "#0072B2", "linestyle": "-", "linewidth": 1.2},
+    {"color": "#D55E00", "linestyle": "--", "linewidth": 1.2},
+    {"color": "#009E73", "linestyle": "-.", "linewidth": 1.2},
+    {"color": "black", "linestyle": ":", "linewidth": 1.4},
+)
 _RC: Any = {
     "font.family": "STIXGeneral",  # as the text of a paper; its subsets are made faster than DejaVu's
     "font.size": 8.5,
@@ -66,11 +74,14 @@ def style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_RC)
 
 
-def draw(data: FigureData, labels: Mapping[str, str]) -> Figure:
-    """The figure: grouped bars per model, or stacked parts per configuration; published values as dots.
+def draw(data: AnyFigure, labels: Mapping[str, str]) -> Figure:
+    """The figure: grouped bars per model, stacked parts per configuration, or a line per model; published dots.
 
     `labels` gives the configurations' names, in the order of the bars.
     """
+    if isinstance(data, ScatterData):
+        with style():
+            return _lines(data)
     shown = [c for c in labels if any(p.configuration == c for p in data.points)]
     with style():
         if any(p.part for p in data.points):
@@ -121,6 +132,47 @@ def _stack_panel(axes: Axes, points: Sequence[Point], order: Sequence[str]) -> N
             below[p.seq_len] += p.computed
             below_published[p.seq_len] += p.published or 0.0
     _length_ticks(axes, lengths)
+
+
+def _lines(data: ScatterData) -> Figure:
+    """One panel, both axes logarithmic; a line per model, each point labelled once with what sizes its machine."""
+    figure = Figure(figsize=(WIDTH_IN, 3.0))
+    figure.subplots_adjust(left=0.6 / WIDTH_IN, right=1 - 0.1 / WIDTH_IN, bottom=0.46 / 3.0, top=1 - 0.36 / 3.0)
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", xlabel=data.against_axis, ylabel=data.axis)
+    axes.tick_params(which="both", length=2.5, width=0.6)
+    axes.grid(which="major")
+    handles = []
+    models = list(dict.fromkeys(p.model for p in data.points))
+    for index, model in enumerate(models):
+        mine = [p for p in data.points if p.model == model]
+        colour = LINES[index % len(LINES)]
+        line = axes.plot(*_scaled(data, [p.computed for p in mine]), label=model, zorder=2, **colour)
+        axes.plot(*_scaled(data, [p.published for p in mine if p.published]), zorder=3, **PUBLISHED)
+        handles += line
+    _sizes(axes, data)
+    _legend(figure, data, handles)
+    return figure
+
+
+def _scaled(data: ScatterData, pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """x and y of the points; areas in mm^2."""
+    scale = 1e-6 if data.against.endswith("_um2") else 1.0
+    return [x * scale for x, _ in pairs], [y for _, y in pairs]
+
+
+def _sizes(axes: Axes, data: ScatterData) -> None:
+    """The parameter's value above the uppermost point of each machine size."""
+    highest: dict[int, ScatterPoint] = {}
+    for point in data.points:
+        known = highest.get(point.value)
+        if known is None or point.computed[1] > known.computed[1]:
+            highest[point.value] = point
+    for value, point in highest.items():
+        (x,), (y,) = _scaled(data, [point.computed])
+        text = f"{data.parameter} = {value}"
+        axes.annotate(text, (x, y), xytext=(0, 5), textcoords="offset points", ha="center", va="bottom", size=8)
+    axes.margins(x=0.08, y=0.14)
 
 
 def _panels(data: FigureData, titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
@@ -177,7 +229,7 @@ def _patch(label: str, style: int) -> Patch:
     return Patch(facecolor=colour, hatch=hatch, label=label, **EDGE)
 
 
-def _legend(figure: Figure, data: FigureData, handles: Sequence[Patch]) -> None:
+def _legend(figure: Figure, data: AnyFigure, handles: Sequence[Patch | Line2D]) -> None:
     dots = Line2D([], [], label=f"published (differs by {agreement(data.largest_difference)})", **PUBLISHED)
     figure.legend(
         handles=[*handles, dots],

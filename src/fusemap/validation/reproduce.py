@@ -17,14 +17,17 @@ from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.mappers.types import Mapping as MappingOnMachine
 from fusemap.mappers.types import Problem
 from fusemap.sim.accounting import PRINCIPLED, Accounting
-from fusemap.sim.evaluate import evaluate_mapping, plan
-from fusemap.sim.report import Report
+from fusemap.sim.cost import operand_traffic
+from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
+from fusemap.sim.report import Report, Timing
 from fusemap.validation.accounting import check_name, published, with_slips
 from fusemap.validation.published import Comparison, Published
+from fusemap.validation.rows import EndToEndRow, LinearRow, ParetoRow
 from fusemap.validation.study import ClaimModel, Study
 
 Accountings: TypeAlias = Mapping[str, Accounting]  # by configuration
 Names: TypeAlias = tuple[tuple[str, float], ...]
+Totals: TypeAlias = dict[tuple[str, str, int], Report | EndToEndRow]  # by configuration, model and length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,21 @@ class StudyRow:
     model: str
     seq_len: int
     report: Report
+
+    @property
+    def traffic_bytes(self) -> float:
+        """Bytes to and from the outermost memory."""
+        return self.report.traffic_bytes
+
+    @property
+    def latency_s(self) -> float:
+        """Latency of the attention."""
+        return self.report.latency_s
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of the attention."""
+        return self.report.energy_pj
 
     def quantities(self, utilization: Mapping[str, str]) -> dict[str, float]:
         """The quantities that the published tables hold, by their names there."""
@@ -96,11 +114,15 @@ class Bench:
 
     def dataflow(self, configuration: str) -> Dataflow:
         """The dataflow of a configuration."""
-        return _once(self.dataflows, self.study.model.configurations[configuration].dataflow, load_dataflow)
+        return _once(self.dataflows, self.study.model.parts[configuration].dataflow, load_dataflow)
 
     def machine(self, configuration: str) -> Machine:
         """The machine of a configuration."""
-        return _once(self.machines, self.study.model.configurations[configuration].arch, load_arch)
+        return _once(self.machines, self.study.model.parts[configuration].arch, load_arch)
+
+    def workload(self, reference: str) -> Workload:
+        """The workload of a reference such as BERT@4K."""
+        return _once(self.workloads, reference, load_workload)
 
     def report(self, configuration: str, workload: str, accounting: Accounting) -> Report:
         """The report of one configuration on one workload."""
@@ -111,11 +133,20 @@ class Bench:
             self.reports[key] = evaluate_mapping(problem, mapping, machine, accounting=accounting)
         return self.reports[key]
 
+    def timing(self, configuration: str, machine: Machine, workload: str, accounting: Accounting) -> Timing:
+        """Time and traffic of a configuration's cascade and dataflow on another machine."""
+        cascade, dataflow = self._cascade(configuration), self.dataflow(configuration)
+        sized = self.workload(workload)
+        problem, mapping = plan(cascade, machine, sized, dataflow, accounting=accounting, cost=operand_traffic)
+        return time_mapping(problem, mapping, machine, accounting=accounting)
+
+    def _cascade(self, configuration: str) -> Cascade:
+        return _once(self.cascades, self.study.model.parts[configuration].cascade, load)
+
     def _plan(self, configuration: str, workload: str, accounting: Accounting) -> tuple[Problem, MappingOnMachine]:
         key = (configuration, workload, accounting.names)
         if key not in self.plans:
-            cascade = _once(self.cascades, self.study.model.configurations[configuration].cascade, load)
-            sized = _once(self.workloads, workload, load_workload)
+            cascade, sized = self._cascade(configuration), self.workload(workload)
             machine, dataflow = self.machine(configuration), self.dataflow(configuration)
             self.plans[key] = plan(cascade, machine, sized, dataflow, accounting=accounting)
         return self.plans[key]
@@ -132,20 +163,12 @@ class Bench:
 
     def attempts(self, accountings: Accountings) -> tuple[tuple[StudyRow, ...], tuple[Failure, ...]]:
         """As `rows`, but one that fails loses no other."""
-        rows, failures = [], []
-        for configuration, model, length in self._points(accountings):
-            try:
-                rows.append(self.row(configuration, model, length, accountings[configuration]))
-            except (InputError, DoesNotFit) as error:
-                failures.append(_failure(configuration, model, length, str(error)))
-            except Exception as error:  # a fault of one row; the others stand
-                message = f"internal error: {type(error).__name__}: {error}"
-                failures.append(_failure(configuration, model, length, message))
-        return tuple(rows), tuple(failures)
+        return attempted(self._points(accountings), lambda c, m, n: self.row(c, m, n, accountings[c]))
 
     def _points(self, accountings: Accountings) -> list[tuple[str, str, str]]:
         model = self.study.model
-        return [(c, m, n) for c in accountings for m in model.models for n in model.lengths]
+        found = [c for c in accountings if c in model.configurations]
+        return [(c, m, n) for c in found for m in model.models for n in model.lengths]
 
 
 def load_bench(study: Study) -> Bench:
@@ -154,6 +177,23 @@ def load_bench(study: Study) -> Bench:
 
 
 _Part = TypeVar("_Part")
+_Row = TypeVar("_Row")
+
+
+def attempted(
+    points: Iterable[tuple[str, str, str]], row: Callable[[str, str, str], _Row]
+) -> tuple[tuple[_Row, ...], tuple[Failure, ...]]:
+    """The rows of (configuration, model, length), and why others could not be evaluated."""
+    rows, failures = [], []
+    for configuration, model, length in points:
+        try:
+            rows.append(row(configuration, model, length))
+        except (InputError, DoesNotFit) as error:
+            failures.append(_failure(configuration, model, length, str(error)))
+        except Exception as error:  # a fault of one row; the others stand
+            message = f"internal error: {type(error).__name__}: {error}"
+            failures.append(_failure(configuration, model, length, message))
+    return tuple(rows), tuple(failures)
 
 
 def _once(parts: dict[str, _Part], name: str, load_part: Callable[[str], _Part]) -> _Part:
@@ -170,28 +210,33 @@ def accountings(study: Study, name: str) -> dict[str, Accounting]:
     """The accounting of every configuration: `principled`, or `published` with the study's slips; else InputError."""
     check_name(name)
     if name == "principled":
-        return dict.fromkeys(study.model.configurations, PRINCIPLED)
-    return {c: published(study, parts.dataflow) for c, parts in study.model.configurations.items()}
+        return dict.fromkeys(study.model.parts, PRINCIPLED)
+    return {c: published(study, parts.dataflow) for c, parts in study.model.parts.items()}
 
 
-def claims(study: Study, rows: Iterable[StudyRow]) -> tuple[Claim, ...]:
-    """The study's headline numbers from its rows, each over the workloads that have the rows it needs."""
-    by_key = {(r.configuration, r.model, r.seq_len): r.report for r in rows}
-    workloads = list(dict.fromkeys((model, seq_len) for _, model, seq_len in by_key))
+def claims(study: Study, rows: Iterable[StudyRow], whole: Iterable[EndToEndRow] = ()) -> tuple[Claim, ...]:
+    """The study's headline numbers from its rows, each over the workloads that have the rows it needs.
+
+    `whole` are the rows end to end, which some claims are about.
+    """
+    attention: Totals = {(r.configuration, r.model, r.seq_len): r.report for r in rows}
+    with_layers: Totals = {(r.configuration, r.model, r.seq_len): r for r in whole}
+    workloads = list(dict.fromkeys((model, seq_len) for _, model, seq_len in attention))
     found = []
     for claim in study.model.claims:
-        needed = claim.configurations
-        whole = [w for w in workloads if all((c, *w) in by_key for c in needed)]
-        ratios = tuple(_value(claim, [by_key[c, *w] for c in needed]) for w in whole)
+        needed, by_key = claim.configurations, with_layers if claim.end_to_end else attention
+        complete = [w for w in workloads if all((c, *w) in by_key for c in needed)]
+        ratios = tuple(_value(claim, [by_key[c, *w] for c in needed]) for w in complete)
         if ratios:
             found.append(Claim(claim=claim.claim, pick=claim.pick, ratios=ratios))
     return tuple(found)
 
 
-def _value(claim: ClaimModel, reports: Sequence[Report]) -> float:
+def _value(claim: ClaimModel, reports: Sequence[Report | EndToEndRow]) -> float:
     """What a claim averages, for one workload: a component's share of the energy, or a ratio of two reports."""
     if claim.component is not None:
         (report,) = reports
+        assert isinstance(report, Report)  # a claim end to end has no component
         return sum(r.energy_pj for r in report.rows if r.component == claim.component) / report.energy_pj
     above, below = reports
     return float(getattr(above, claim.metric)) / float(getattr(below, claim.metric))
@@ -201,20 +246,32 @@ def sensitivity(bench: Bench, name: str, accountings: Accountings) -> dict[str, 
     """The accountings with a what-if of the study switched on where it concerns the dataflow."""
     model = bench.study.model
     return {
-        c: with_slips(a, {name: model.what_if[name]}, model.configurations[c].dataflow, name=f"{a.name} with {name}")
+        c: with_slips(a, {name: model.what_if[name]}, model.parts[c].dataflow, name=f"{a.name} with {name}")
         for c, a in accountings.items()
     }
 
 
-def compare(study: Study, rows: Iterable[StudyRow], values: Iterable[Published]) -> tuple[Comparison, ...]:
+def compare(
+    study: Study,
+    rows: Iterable[StudyRow],
+    values: Iterable[Published],
+    *,
+    linear: Iterable[LinearRow] = (),
+    pareto: Iterable[ParetoRow] = (),
+) -> tuple[Comparison, ...]:
     """Published values of the study's tables beside the computed ones, as far as there are rows."""
+    tables: list[tuple[str, StudyRow | LinearRow | ParetoRow, dict[str, float]]] = [
+        *((study.model.experiment, r, r.quantities(study.model.utilization)) for r in rows),
+        *(("linear", r, r.quantities()) for r in linear),
+        *(("pareto", r, r.quantities()) for r in pareto),
+    ]
     computed = {
-        (row.configuration, row.model, row.seq_len, quantity): value
-        for row in rows
-        for quantity, value in row.quantities(study.model.utilization).items()
+        (table, row.configuration, row.model, row.seq_len, quantity): value
+        for table, row, quantities in tables
+        for quantity, value in quantities.items()
     }
     return tuple(
         Comparison(published=v, computed=computed[key])
         for v in values
-        if v.study == study.model.experiment and (key := (v.configuration, v.model, v.seq_len, v.quantity)) in computed
+        if (key := (v.study, v.configuration, v.model, v.seq_len, v.quantity)) in computed
     )

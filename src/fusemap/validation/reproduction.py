@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fusemap.validation.end_to_end import end_to_end, linear_attempts
+from fusemap.validation.pareto_study import pareto_attempts
 from fusemap.validation.published import Comparison, Published, load_published
 from fusemap.validation.reasons import Step, steps
 from fusemap.validation.reproduce import (
@@ -18,6 +20,7 @@ from fusemap.validation.reproduce import (
     compare,
     sensitivity,
 )
+from fusemap.validation.rows import EndToEndRow, LinearRow, ParetoRow
 from fusemap.validation.study import Study
 
 
@@ -41,12 +44,16 @@ class ClaimResult:
 class Reproduction:
     """Every row of a study under one accounting, its claims, and its agreement with the published values.
 
+    `rows` are the attention's, `linear` the linear layers', `whole` both together, `pareto` other machines'.
     `sensitive_rows` are those that the study's sensitivity changes; `failures` could not be evaluated.
     """
 
     study: Study
     accounting: str
     rows: tuple[StudyRow, ...]
+    linear: tuple[LinearRow, ...]
+    whole: tuple[EndToEndRow, ...]
+    pareto: tuple[ParetoRow, ...]
     sensitive_rows: tuple[StudyRow, ...]
     failures: tuple[Failure, ...]
     claims: tuple[ClaimResult, ...]
@@ -72,7 +79,12 @@ class Reproduction:
             "study": self.study.name,
             "source": self.study.model.source,
             "accounting": self.accounting,
-            "rows": [_row_json(r, self.study) for r in self.rows],
+            "rows": [
+                *(_row_json(r, self.study) for r in self.rows),
+                *(r.to_json() for r in self.linear),
+                *(r.to_json() for r in self.whole),
+                *(r.to_json() for r in self.pareto),
+            ],
             "claims": [_claim_json(c, self.study.model.sensitivity) for c in self.claims],
             "steps": [_step_json(s) for s in self.steps],
             "agreement": {
@@ -93,17 +105,22 @@ def reproduce(bench: Bench, accounting: str) -> Reproduction:
     study = bench.study
     switched = accountings(study, accounting)
     rows, failures = bench.attempts(switched)
+    linear, linear_failures = linear_attempts(bench, switched)
+    pareto, pareto_failures = pareto_attempts(bench, switched)
     published = load_published(study)
     sensitive_rows = _sensitive_rows(bench, switched)
     return Reproduction(
         study=study,
         accounting=accounting,
         rows=rows,
+        linear=linear,
+        whole=end_to_end(study, rows, linear),
+        pareto=pareto,
         sensitive_rows=sensitive_rows,
-        failures=failures,
-        claims=_claims(study, rows, sensitive_rows, published),
+        failures=(*failures, *linear_failures, *pareto_failures),
+        claims=_claims(study, rows, sensitive_rows, linear, published),
         published=published,
-        comparisons=compare(study, rows, published),
+        comparisons=compare(study, rows, published, linear=linear, pareto=pareto),
         steps=steps(bench, rows),
     )
 
@@ -118,7 +135,11 @@ def _sensitive_rows(bench: Bench, switched: Accountings) -> tuple[StudyRow, ...]
 
 
 def _claims(
-    study: Study, rows: Sequence[StudyRow], sensitive_rows: Sequence[StudyRow], published: Sequence[Published]
+    study: Study,
+    rows: Sequence[StudyRow],
+    sensitive_rows: Sequence[StudyRow],
+    linear: Sequence[LinearRow],
+    published: Sequence[Published],
 ) -> tuple[ClaimResult, ...]:
     printed = {p.quantity: p for p in published if not p.configuration}
     replaced = {(r.configuration, r.model, r.seq_len): r for r in sensitive_rows}
@@ -131,8 +152,12 @@ def _claims(
             published=printed.get(claim.claim),
             sensitive=sensitive if concerned & set(needs[claim.claim]) else None,
         )
-        for claim, sensitive in zip(claims(study, rows), claims(study, other), strict=True)
+        for claim, sensitive in zip(_from(study, rows, linear), _from(study, other, linear), strict=True)
     )
+
+
+def _from(study: Study, rows: Sequence[StudyRow], linear: Sequence[LinearRow]) -> tuple[Claim, ...]:
+    return claims(study, rows, end_to_end(study, rows, linear))
 
 
 def _row_json(row: StudyRow, study: Study) -> dict[str, object]:

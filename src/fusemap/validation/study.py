@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fusemap.archspec.document import Document
-from fusemap.archspec.schema import CapacityField, SpecModel, validate
+from fusemap.archspec.schema import CapacityField, ExpressionField, SpecModel, validate
 from fusemap.archspec.yamlnodes import parse_document
 from fusemap.diagnostics import did_you_mean, input_error
 from fusemap.sim.accounting import Accounting, OperatorCycles, Projection, RegisterInstances, Uncharged
@@ -30,12 +30,14 @@ class ConfigurationModel(SpecModel):
 class ClaimModel(SpecModel):
     """A headline number: the mean over models and lengths of metric(numerator) / metric(denominator).
 
+    Of the attention alone, or `end_to_end` with the linear layers.
     With `component`: the component's share in the energy of `configuration`; `pick` takes the least
     instead of the mean. `short` heads the claim's column in a table.
     """
 
     claim: str
     short: str
+    end_to_end: bool = False
     metric: Literal["latency_s", "energy_pj", "area_um2", "traffic_bytes"] = "energy_pj"
     numerator: str | None = None
     denominator: str | None = None
@@ -53,6 +55,44 @@ class ClaimModel(SpecModel):
     def configurations(self) -> tuple[str, ...]:
         """The configurations that the claim compares, the numerator first."""
         return tuple(c for c in (self.numerator, self.denominator, self.configuration) if c is not None)
+
+
+class LinearModel(SpecModel):
+    """The linear layers: a file of `layers/`, and their `configurations`.
+
+    `beside` says which of them goes with each configuration of the attention.
+    """
+
+    layers: str
+    configurations: dict[str, ConfigurationModel]
+    beside: dict[str, str]
+
+
+class ParetoModel(SpecModel):
+    """Machines of many sizes: a configuration's cascade and dataflow on `arch`, for every model at one length.
+
+    `points` are values of one of its parameters each, `sizes` parameters that are expressions of the model's
+    ranks. `doubles` names the parameter that is doubled from 1 while memory takes longer than `array`.
+    """
+
+    configuration: str
+    arch: str
+    length: str
+    points: dict[str, list[int]]
+    sizes: dict[str, ExpressionField] = Field(default_factory=dict)
+    doubles: str
+    array: str
+
+    @model_validator(mode="after")
+    def _one_parameter(self) -> ParetoModel:
+        if len(self.points) != 1:
+            raise ValueError("points has one parameter")
+        return self
+
+    @property
+    def parameter(self) -> str:
+        """The parameter that the points vary."""
+        return next(iter(self.points))
 
 
 class ProjectionModel(SpecModel):
@@ -110,12 +150,16 @@ class FigureModel(SpecModel):
     """A figure of the study: one quantity for every configuration and workload.
 
     Bars of `quantity`, with `relative_to` over that configuration's value (`inverted`: that value over it);
-    or, with `array`, the `parts` of an array's time for one `model`: label -> the Einsums that it stands for.
+    or, with `array`, the `parts` of an array's time for one `model`: label -> the Einsums that it stands for;
+    or, with `against`, the study's machines by that quantity on the x axis. `study` says which rows it shows.
     """
 
     shows: str
     axis: str
+    study: Literal["attention", "end_to_end", "pareto"] = "attention"
     quantity: str | None = None
+    against: str | None = None
+    against_axis: str = ""
     relative_to: str | None = None
     inverted: bool = False
     array: str | None = None
@@ -158,6 +202,8 @@ class StudyModel(SpecModel):
     lengths: list[str]
     configurations: dict[str, ConfigurationModel]
     utilization: dict[str, str]
+    linear: LinearModel | None = None
+    pareto: ParetoModel | None = None
     claims: list[ClaimModel]
     slips: dict[str, SlipModel]
     what_if: dict[str, WhatIfModel] = Field(default_factory=dict)
@@ -166,6 +212,11 @@ class StudyModel(SpecModel):
     picture: PictureModel | None = None
     not_modelled: dict[str, str] = Field(default_factory=dict)
     limits: list[str] = Field(default_factory=list)
+
+    @property
+    def parts(self) -> dict[str, ConfigurationModel]:
+        """All configurations by name: the attention's and those of the linear layers."""
+        return self.configurations | (self.linear.configurations if self.linear is not None else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fusemap.validation.figures import FigureData, Point, short_length
+from fusemap.validation.figures import AnyFigure, Point, short_length
+from fusemap.validation.figures_scatter import ScatterData
 from fusemap.validation.published import Comparison
 from fusemap.validation.reasons import Step, Wait, listed, percent
 from fusemap.validation.reproduce import StudyRow
@@ -97,12 +98,14 @@ def lengths_table(found: Reproduction, quantity: str, model: str) -> Table:
     return Table(headers=headers, align="l" + "r" * len(lengths), rows=tuple(rows))
 
 
-def figure_table(data: FigureData, labels: dict[str, str]) -> Table:
+def figure_table(data: AnyFigure, labels: dict[str, str]) -> Table:
     """A figure's numbers, computed; the last column is the largest difference to the published ones of the row.
 
     Bars: a row per model and length, a column per configuration. Parts: a row per configuration and part,
-    a column per length.
+    a column per length. Machines of many sizes: a row each.
     """
+    if isinstance(data, ScatterData):
+        return _scatter_table(data)
     split = any(p.part for p in data.points)
     rows: dict[tuple[str, str], dict[str, Point]] = {}
     for p in sorted(data.points, key=lambda p: p.seq_len) if split else data.points:
@@ -115,6 +118,15 @@ def figure_table(data: FigureData, labels: dict[str, str]) -> Table:
     headers = (*(("configuration", "part") if split else ("model", "length")), *columns, "difference")
     cells = tuple((*key, *_figure_cells(rows[key], columns)) for key in keys)
     return Table(headers=headers, align="ll" + "r" * (len(columns) + 1), rows=cells)
+
+
+def _scatter_table(data: ScatterData) -> Table:
+    headers = ("model", data.parameter, data.against, data.quantity, "difference")
+    rows = [
+        (p.model, str(p.value), *(f"{v:.6g}" for v in p.computed), f"{p.difference:.1e}" if p.published else "-")
+        for p in data.points
+    ]
+    return Table(headers=headers, align="lrrrr", rows=tuple(rows))
 
 
 def _figure_cells(points: Mapping[str, Point], columns: Sequence[str]) -> Iterable[str]:

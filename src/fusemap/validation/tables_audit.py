@@ -25,24 +25,31 @@ def headline_table(found: Audit) -> Table:
     return Table(headers=headers, align="lrrrrl", rows=tuple(rows))
 
 
-def matrix(found: Audit, findings: Sequence[Finding], *, in_turn: bool = False) -> Table:
+def matrix(found: Audit, findings: Sequence[Finding], *, in_turn: bool = False, end_to_end: bool = False) -> Table:
     """Findings by claims, the published claims above; `.` where a claim stays as published.
 
-    `in_turn`: the findings build on one another, and `.` is a claim that stays as in the row above.
+    The claims are those `end_to_end`, or the others. `in_turn`: the findings build on one another, and `.` is a
+    claim that stays as in the row above.
     """
-    short = {c.claim: c.short for c in found.study.model.claims}
-    names = [c.claim for c in found.published]
-    rows = [("published", *map(digits, found.published))]
+    short = {c.claim: c.short for c in found.study.model.claims if c.end_to_end == end_to_end}
+
+    def of(claims: Iterable[Claim]) -> list[Claim]:
+        return [c for c in claims if c.claim in short]
+
+    published = of(found.published)
+    rows = [("published", *map(digits, published))]
     rows += [
-        (f"+ {f.name}" if in_turn else f.name, *_cells(f, f.base if in_turn else found.published)) for f in findings
+        (f"+ {f.name}" if in_turn else f.name, *_cells(of(f.claims), of(f.base) if in_turn else published))
+        for f in findings
     ]
     if in_turn:
-        rows.append(("principled", *map(digits, found.principled)))
-    return Table(headers=("", *(short[n] for n in names)), align="l" + "r" * len(names), rows=tuple(rows))
+        rows.append(("principled", *map(digits, of(found.principled))))
+    headers = ("end to end" if end_to_end else "", *(short[c.claim] for c in published))
+    return Table(headers=headers, align="l" + "r" * len(published), rows=tuple(rows))
 
 
-def _cells(finding: Finding, above: Iterable[Claim]) -> Iterable[str]:
-    for claim, base in zip(finding.claims, above, strict=True):
+def _cells(claims: Iterable[Claim], above: Iterable[Claim]) -> Iterable[str]:
+    for claim, base in zip(claims, above, strict=True):
         yield digits(claim) if changed(claim, base) else SAME
 
 
@@ -66,7 +73,7 @@ def _change(before: Claim, after: Claim) -> str:
 
 def size_sentence(found: Audit, sizes: Sequence[Size]) -> str:
     """The largest change per quantity and configuration, and where it occurs."""
-    labels = {c: m.label for c, m in found.study.model.configurations.items()}
+    labels = {c: m.label for c, m in found.study.model.parts.items()}
     by_quantity: dict[str, list[str]] = {}
     for size in sizes:
         place = f"{size.model} {short_length(size.seq_len)}"
