@@ -62,6 +62,26 @@ def map_cascade(
     return problem, binder.mapping()
 
 
+def map_einsum(
+    einsum: str,
+    cascade: Cascade,
+    problem: Problem,
+    machine: Machine,
+    dataflow: Dataflow,
+    *,
+    names: LazyNames,
+    cost: SplitCost,
+) -> EinsumMapping:
+    """The nest of one Einsum that the dataflow maps, as in `map_cascade`, under values of the dataflow's names.
+
+    The dataflow must have been found sound for this cascade and machine.
+    """
+    binder = _Binder(
+        cascade=cascade, dataflow=dataflow, machine=machine, problem=problem, names=names, cost=cost, bounds={}
+    )
+    return binder._nest(problem.space(einsum))
+
+
 def _names(
     dataflow: Dataflow, sizes: AbstractMapping[str, int], machine: Machine, overrides: AbstractMapping[str, float]
 ) -> LazyNames:
@@ -192,8 +212,8 @@ class _Binder:
         mapped = EinsumMapping(einsum=space.name, array=array.name, levels=tuple(levels))
         if model.search is not None:
             found = model.search
-            ranks, free = tuple(found.split), frozenset(found.free)
-            mapped = best_split(space, mapped, self.machine, found.at, ranks, self.cost, free=free)
+            split, free = tuple(found.split), frozenset(found.free)
+            mapped = best_split(space, mapped, self.machine, found.at, split, self.cost, free=free)
         return self._with_spill(mapped, model)
 
     def _chosen(self, einsum: str, model: EinsumModel) -> str:

@@ -77,6 +77,20 @@ class ChoiceSpace:
         names = self.names(point)
         return {name: names[name] for choice in self.choices for name in choice.sets}
 
+    def varies(self, expression: Expression) -> bool:
+        """True when a choice reaches the expression, through whatever names."""
+        free = {name for choice in self.choices for name in choice.sets}
+        seen: set[str] = set()
+        pending = [*expression.names()]
+        while pending:
+            name = pending.pop()
+            if name in free:
+                return True
+            if name not in seen and name not in self.values and name in self.expressions:
+                pending += self.expressions[name].names()
+            seen.add(name)
+        return False
+
     def sizes(self) -> str:
         """The count and the choices that it comes from, e.g. `12 = 2 Q_onchip x 6 P1`."""
         free = [f"{len(c.options):,} {c.name}" for c in self.choices if len(c.options) > 1]
