@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,16 +43,39 @@ class Case:
     mapping: Mapped
     machine: Machine
 
+    def limited(self, capacity_words: int) -> Case:
+        """The same with a buffer of so many words."""
+        return dataclasses.replace(self, machine=machine(capacity_words))
+
+    def kept(self, einsum: str, dram: str, whole: str, tile: str) -> Case:
+        """The same with other tensors kept by one Einsum."""
+        old = self.mapping.nest(einsum)
+        new = tuple(
+            dataclasses.replace(level, keep=frozenset(keep.split()))
+            for level, keep in zip(old.levels, (dram, whole, tile), strict=False)
+            if isinstance(level, Storage)
+        )
+        return self.nested(dataclasses.replace(old, levels=(*new, *old.levels[3:])))
+
+    def nested(self, nest: EinsumMapping) -> Case:
+        """The same with another nest of one Einsum."""
+        nests = tuple(nest if n.einsum == nest.einsum else n for n in self.mapping.einsums)
+        return dataclasses.replace(self, mapping=dataclasses.replace(self.mapping, einsums=nests))
+
+    def fused(self, *phases: Fusion) -> Case:
+        """The same with other phases; the nests stay."""
+        return dataclasses.replace(self, mapping=dataclasses.replace(self.mapping, fusion=phases))
+
     def executed(self, seed: int = 0) -> FusedExecution:
         return execute_mapping(self.cascade, self.problem, self.mapping, self.machine, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nest:
-    """An Einsum's nest in short: where tensors are kept, its own loops, and (dimension, rank, bound) of fanouts.
+    """An Einsum's nest in short: where tensors are kept, and (dimension, rank, bound) of its fanouts.
 
-    Ranks of `order`, then the others, are left for the temporal loops; `splits` cut some of them in two: the
-    given bound runs inside all loops that are not cut.
+    What the other loops leave of every rank runs in time, first the ranks of `order`. `outer` and `inner` are
+    the phase's and the group's loops if not given.
     """
 
     dram: Collection[str] = ()
@@ -95,7 +117,6 @@ def case(
     nests: Mapping[str, Nest],
     *,
     copies: Mapping[str, Sequence[str]] | None = None,
-    capacity_words: int | None = None,
 ) -> Case:
     """The case; `copies` adds Einsums like QK@1 with the Einsums that read them. B and H are batch ranks."""
     ranks = ", ".join(f"{name}: {size}" for name, size in sizes.items())
@@ -110,7 +131,7 @@ def case(
         binding=tuple(_phase(i, f, nests) for i, f in enumerate(fusions)),
         fusion=tuple(fusions),
     )
-    return Case(cascade=cascade, problem=problem, mapping=mapping, machine=machine(capacity_words))
+    return Case(cascade=cascade, problem=problem, mapping=mapping, machine=machine(None))
 
 
 def with_copy(problem: Problem, copy: str, readers: Sequence[str]) -> Problem:
@@ -205,37 +226,37 @@ MATMUL = parse("cascade matmul\ninput A[m,k], B[k,n]\nZ[m,n] = A[m,k] * B[k,n]\n
 SUMS = parse("cascade sums\ninput A[m,p]\nB[m,p] = A[m,p] * A[m,p]\nS[p] = sum[m] B[m,p]\nC[m,p] = B[m,p] * S[p]\n")
 
 
-def matmul(nest: Nest, outer: str = "", inner: str = "", capacity_words: int | None = None) -> Case:
-    """Z = A B with M, N, K = 4, 6, 8."""
-    fused = fusion(outer, (inner, "Z"))
-    return case(MATMUL, {"M": 4, "N": 6, "K": 8}, [fused], {"Z": nest}, capacity_words=capacity_words)
+def matmul(nest: Nest) -> Case:
+    """Z = A B with M, N, K = 4, 6, 8; the nest gives all loops."""
+    return case(MATMUL, {"M": 4, "N": 6, "K": 8}, [fusion("", ("", "Z"))], {"Z": nest})
 
 
-def sums(how: str, capacity_words: int | None = None) -> Case:
-    """B is held, spilled to DRAM or recomputed; two columns at a time in two chunks of rows."""
-    held = how == "held"
-    made = {"A": Nest(dram=["A"], tile=["A", "B"]), "B": Nest(dram=["B"], tile=["B", "S"], whole=["S"])}
-    keep = {"whole": ["B"]} if held else {}
+def sums(how: str, outer: int = 2, chunks: tuple[int, int] = (2, 2), streamed: bool = False) -> Case:
+    """B is held, spilled to DRAM or recomputed; `outer` tiles of columns, and chunks of rows in the two groups.
+
+    `streamed`: what is in DRAM is not kept in the buffer, but where another Einsum of the group reads it there.
+    """
+    whole = ["S", "B"] if how == "held" else ["S"]
+    source = [] if streamed else ["A"]
+    spilled = ["B"] if how == "spilled" else []
     nests = {
-        "B": dataclasses.replace(made["A"], **keep, dram=["A", *(["B"] if how == "spilled" else [])]),
-        "S": Nest(tile=["B"], whole=["S", *keep.get("whole", ())]),
-        "C": Nest(tile=["C"], whole=["S", *keep.get("whole", ())], dram=["C"]),
+        "B": Nest(dram=["A", *spilled], whole=whole[1:], tile=[*source, "B"]),
+        "S": Nest(whole=whole, tile=["B"]),
+        "C": Nest(dram=["C", *spilled], whole=whole, tile=[] if streamed else ["C", *spilled]),
     }
-    if how == "spilled":
-        nests["C"] = Nest(tile=["B", "C"], whole=["S"], dram=["B", "C"])
     last, copies = "C", {}
     if how == "recomputed":
         last, copies = "B@1 C", {"B@1": ["C"]}
-        nests["B@1"] = Nest(dram=["A"], tile=["A", "B@1"])
-        nests["C"] = Nest(tile=["B@1", "C"], whole=["S"], dram=["C"])
-    phase = fusion("p:2", ("m:2", "B S"), ("m:2", last), held="B S" if held else "S")
-    return case(SUMS, {"M": 4, "P": 4}, [phase], nests, copies=copies, capacity_words=capacity_words)
+        nests["B@1"] = Nest(dram=["A"], tile=[*source, "B@1"])
+        nests["C"] = Nest(dram=["C"], whole=["S"], tile=["B@1"] if streamed else ["B@1", "C"])
+    groups = ((f"m:{chunks[0]}", "B S"), (f"m:{chunks[1]}", last))
+    return case(SUMS, {"M": 4, "P": 4}, [fusion(f"p:{outer}", *groups, held=" ".join(whole))], nests, copies=copies)
 
 
 ATTENTION = {"B": 2, "H": 2, "E": 4, "F": 3, "M": 8, "P": 4}
 
 
-def attention(how: str, capacity_words: int | None = None) -> Case:
+def attention(how: str) -> Case:
     """attention-3pass, two queries at a time in four chunks of keys: QK held, SN held, recomputed or spilled."""
     held = {"held": "QK GM SN SD", "recomputed": "QK GM SD", "spilled": "GM SD"}[how]
     nests = {
@@ -259,16 +280,13 @@ def attention(how: str, capacity_words: int | None = None) -> Case:
         nests["SN@1"] = Nest(tile=["SN@1"], whole=["QK", "GM"])
         nests["A"] = Nest(tile=["SN@1", "A"], whole=["SD"])
     phase = fusion("b:2 h:2 p:2", ("m:4", "QK GM"), ("m:4", "SN SD"), ("m:4", last), held=held)
-    return case(
-        catalog.load("attention-3pass"), ATTENTION, [phase], nests, copies=copies, capacity_words=capacity_words
-    )
+    return case(catalog.load("attention-3pass"), ATTENTION, [phase], nests, copies=copies)
 
 
 STREAMED = {"B": 2, "H": 2, "E": 4, "F": 3, "M": 8, "M0": 2, "P": 4}
-LOCAL = ("BQK LM", "LM", "RM LM")
 
 
-def one_pass(capacity_words: int | None = None, m1: int = 4) -> Case:
+def one_pass(m1: int = 4) -> Case:
     """attention-1pass, chunk after chunk of keys; the last group divides."""
     reads = {
         "BQK": "BQK",
@@ -289,14 +307,9 @@ def one_pass(capacity_words: int | None = None, m1: int = 4) -> Case:
     nests["AV"] = Nest(dram=["AV"], tile=["AV"], whole=["RNV", "RD"])
     chunks = (f"m1:{m1}", " ".join(reads))
     phase = fusion("b:2 h:2 p:2", chunks, ("", "AV"), held="RNV RD")
-    return case(catalog.load("attention-1pass"), STREAMED, [phase], nests, capacity_words=capacity_words)
+    return case(catalog.load("attention-1pass"), STREAMED, [phase], nests)
 
 
 def _state(einsum: str) -> list[str]:
     held = {"SPD": ["RD"], "RD": ["RD"], "SPNV": ["RNV"], "RNV": ["RNV"]}
     return held.get(einsum, [])
-
-
-def words(tensors: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """The words of tensors with these extents."""
-    return {tensor: math.prod(shape) for tensor, shape in tensors.items()}

@@ -14,7 +14,7 @@ from fusemap.sim.fused_faults import Faults
 from fusemap.sim.fused_memory import Held, Memory
 from fusemap.sim.fused_slots import Slot, Timeline, in_dram, level_of
 from fusemap.sim.fused_stream import Registers, combine
-from fusemap.sim.fused_words import Computation, Floats, Index, Ints, Touch, Words, value
+from fusemap.sim.fused_words import POINT, Computation, Floats, Index, Ints, Touch, Words, value
 
 
 class Run:
@@ -72,7 +72,7 @@ class Run:
         index = tiling.index(slot)
         self._once(computation, index)
         self.registers.enter(einsum, tiling.nest.array)
-        steps, _ = next(iter(index.values()), np.zeros((1, 1))).shape
+        steps, _ = index[POINT].shape
         own = any(touch.tensor == computation.writes.tensor for touch in computation.reads)
         for rows in [slice(i, i + 1) for i in range(steps)] if own else [slice(None)]:
             self._steps(timeline, computation, tiling.nest, slot, {rank: at[rows] for rank, at in index.items()})
@@ -84,16 +84,16 @@ class Run:
 
     def _once(self, computation: Computation, index: Index) -> None:
         """Tick off the points; a fault for one that ran before."""
-        ranks = computation.space.ranks
-        shape = tuple(extent for _, extent in ranks)
-        points = np.ravel_multi_index(tuple(index[r] for r, _ in ranks), shape) if ranks else np.zeros(1, np.int64)
         ran, name = self.ran[computation.space.name], computation.space.name
-        again = points.ravel()[ran[points.ravel()] > 0]
+        points = np.zeros(index[POINT].size, np.int64)
+        for rank, extent in computation.space.ranks:
+            points = points * extent + index[rank].ravel()
+        again = points[ran[points] > 0]
         if again.size:
             at = self._point(name, int(again[0]))
             message = f"{name} runs twice at {at}"
             self.faults.add("repeated", message, einsum=name, at=tuple(at.values()), words=again.size)
-        np.add.at(ran, points.ravel(), 1)
+        np.add.at(ran, points, 1)
 
     def _point(self, einsum: str, number: int) -> dict[str, int]:
         ranks = self.words.computations[einsum].space.ranks

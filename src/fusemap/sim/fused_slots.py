@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.mappers.types import EinsumMapping, Fanout, Fusion, Loop, Mapping, Storage
-from fusemap.sim.fused_words import Computation, Index, Ints, Touch, Words
+from fusemap.sim.fused_words import POINT, Computation, Index, Ints, Touch, Words
 
 Copy: TypeAlias = tuple[str, int | None]  # a tensor, and the group that has this copy (None: held for all groups)
 Mask: TypeAlias = NDArray[np.bool_]
@@ -69,7 +69,7 @@ def tiling(computation: Computation, nest: EinsumMapping, shared: Sequence[Loop]
     loops = (*outer, *inner, *temporal, *spatial)
     weights = [math.prod(p.bound for p in loops[i + 1 :] if p.rank == loop.rank) for i, loop in enumerate(loops)]
     shape = (math.prod(p.bound for p in temporal), math.prod(p.bound for p in spatial))
-    local = {rank: np.zeros(shape, dtype=np.int64) for rank in ranks}
+    local = {rank: np.zeros(shape, dtype=np.int64) for rank in (*ranks, POINT)}
     first = len(outer) + len(inner)
     digits = np.indices([p.bound for p in loops[first:]]).reshape(len(loops) - first, *shape)
     for i, loop in enumerate(loops[first:]):

@@ -37,6 +37,7 @@ from fusemap.mappers.types import EinsumSpace, Operand, Problem
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = Mapping[str, Ints]  # the coordinate of every rank variable at some points, in arrays of one shape
+POINT = ""  # a rank that every index has, with the coordinate 0: an Einsum of scalars has no other
 
 
 def original(name: str) -> str:
@@ -99,8 +100,9 @@ class Words:
 
     def grid(self, ranks: Sequence[tuple[str, int]]) -> Index:
         """Every point of a space of these ranks and extents."""
-        grid = np.indices([extent for _, extent in ranks]).reshape(len(ranks), -1)
-        return {rank: grid[i] for i, (rank, _) in enumerate(ranks)}
+        every = (*ranks, (POINT, 1))
+        grid = np.indices([extent for _, extent in every]).reshape(len(every), -1)
+        return {rank: grid[i] for i, (rank, _) in enumerate(every)}
 
     def number(self, touch: Touch, index: Index) -> Ints:
         """The numbers of the words that the access touches at the points."""
@@ -130,13 +132,17 @@ class Words:
 
     def located(self, tensor: str, access: Access, index: Index) -> Ints:
         """The numbers of the words of a tensor (or view, or copy) that stand at an access's indices."""
+        flat = self._flat(tensor, access, index)
+        return self._table(tensor)[flat] if tensor in self.views else flat
+
+    def _flat(self, tensor: str, access: Access, index: Index) -> Ints:
+        """The places of elements in a tensor or view, row by row."""
         parts = [index[rank] for rank, _ in self.batch]
         parts += [rank_values(i.expr, index, self.sizes) for i in access.indices]
-        some = next(iter(index.values()), np.zeros((1,), dtype=np.int64))
-        flat = np.zeros(some.shape, dtype=np.int64)
+        flat = np.zeros(index[POINT].shape, dtype=np.int64)
         for part, extent in zip(parts, self.shape(tensor), strict=True):
             flat = flat * extent + part
-        return self._table(tensor)[flat] if tensor in self.views else flat
+        return flat
 
     def _table(self, view: str) -> Ints:
         """The number of the source's word for every element of a view; -1 where the view has none."""
@@ -145,10 +151,8 @@ class Words:
             ranks = [(str(v), self.extents.ranges[v]) for v in scope.variables_of(einsum)]
             index = self.grid((*self.batch, *ranks))
             table = np.full(math.prod(self.shape(view)), -1, dtype=np.int64)
-            own = [index[r] for r, _ in self.batch]
-            own += [rank_values(i.expr, index, self.sizes) for i in einsum.output.indices]
             source = self.located(self.views[view], scope.accesses(einsum)[0], index)
-            table[np.ravel_multi_index(tuple(own), self.shape(view))] = source
+            table[self._flat(view, einsum.output, index)] = source
             self._tables[view] = table
         return self._tables[view]
 
@@ -161,8 +165,7 @@ def rank_values(expr: RankExpr, index: Index, sizes: Mapping[Any, int]) -> Ints:
         return index[expr.var] % sizes[expr.shape]
     assert isinstance(expr, Affine), expr
     coefficients, constant = linear.value(expr, sizes)
-    some = next(iter(index.values()), np.zeros((1,), dtype=np.int64))
-    total = np.full(some.shape, constant, dtype=np.int64)
+    total = np.full(index[POINT].shape, constant, dtype=np.int64)
     for var, factor in coefficients.items():
         total += factor * index[var]
     return total
