@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fusemap.archspec.arithmetic import largest_divisor
 from fusemap.archspec.types import Machine
 from fusemap.diagnostics import DoesNotFit, Violation, did_you_mean
+from fusemap.mappers.room import group_words
 from fusemap.mappers.types import (
     EinsumMapping,
     EinsumSpace,
@@ -51,8 +52,11 @@ def violations(
         found += _sequence(space, nest)
         found += _registers(space, nest, machine)
         found += _homeless(space, nest)
-    for phase in mapping.binding:
-        found += _capacity(problem, mapping, phase, machine, in_place)
+    for i, phase in enumerate(mapping.binding):
+        if mapping.fusion:
+            found += _fused_capacity(problem, mapping, i, machine)
+        else:
+            found += _capacity(problem, mapping, phase, machine, in_place)
     return (*found, *_order(problem, mapping))
 
 
@@ -144,6 +148,21 @@ def _capacity(
             parts = _listed({tensor: words * machine.word_bytes for tensor, words in held.items()})
             what, hint = f"{memory.name} in phase {phase.name}", f"holds {parts}"
             found.append(Violation(what=what, need=need, limit=memory.capacity_bytes, unit="B", hint=hint))
+    return found
+
+
+def _fused_capacity(problem: Problem, mapping: Mapping, index: int, machine: Machine) -> list[Violation]:
+    """As `_capacity`, group by group: Einsums of different groups are not there at once."""
+    found = []
+    for memory in machine.memories:
+        for group in group_words(problem, mapping, mapping.fusion[index], memory.name):
+            need = sum(group.values()) * machine.word_bytes
+            if memory.capacity_bytes is not None and need > memory.capacity_bytes * (1 + 1e-12):
+                parts = _listed({tensor: words * machine.word_bytes for tensor, words in group.items()})
+                what = f"{memory.name} in phase {mapping.binding[index].name}"
+                found.append(
+                    Violation(what=what, need=need, limit=memory.capacity_bytes, unit="B", hint=f"holds {parts}")
+                )
     return found
 
 

@@ -1,0 +1,290 @@
+"""What one Einsum of a plan can do with its tile: array, lanes and loop order, priced for every tile size at once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fusemap.archspec.types import Array, Machine
+from fusemap.mappers.mapspace.grid import Floats, Grid, largest_parts
+from fusemap.mappers.search import OperandCost
+from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Loop, Operand, Storage
+from fusemap.mappers.units import find_units
+
+
+class OperandPrices(Protocol):
+    """Prices every operand of a nest whose bounds may be arrays, by label."""
+
+    def __call__(self, space: EinsumSpace, nest: EinsumMapping) -> Mapping[str, OperandCost]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What a search is told of costs: of moving operands, and of computing one Einsum on an array, in pJ.
+
+    `least_pj` is what an Einsum costs at least on an array, whatever its nest; `outer_pj` what it takes to read and
+    to write words of the outer memory.
+    """
+
+    operands: OperandPrices
+    compute_pj: Callable[[EinsumSpace, str], float]
+    least_pj: Callable[[EinsumSpace, str], float]
+    outer_pj: Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """How an Einsum of a group gets at a tensor.
+
+    `outer`: it is the one that moves it from or to the outer memory. `whole`: it is held over all chunks.
+    `alone`: no other Einsum of the group needs it, so that words used once can pass the buffer by.
+    """
+
+    tensor: str
+    outer: bool
+    whole: bool
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The part of a nest below the buffer: array, ranks spread over each dimension, order of the loops."""
+
+    array: str
+    spread: tuple[tuple[str, tuple[str, ...]], ...]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A recipe with its cycles and energy for every tile size."""
+
+    recipe: Recipe
+    cycles: Floats
+    energy_pj: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """All options of one Einsum that may be best somewhere, and what they share: bytes to the outer memory.
+
+    `considered` counts the options before those that another one beats everywhere were left out.
+    """
+
+    options: tuple[Option, ...]
+    traffic_bytes: Floats
+    streams: Mapping[str, Floats]
+    considered: int
+
+
+def choices(
+    space: EinsumSpace,
+    roles: Sequence[Role],
+    outer: Sequence[str],
+    chunk: str,
+    grid: Grid,
+    machine: Machine,
+    prices: Prices,
+    on: str | None = None,
+) -> Choices:
+    """Every array (or just the one it is to run `on`), assignment of ranks to its dimensions and loop order."""
+    shared = [*(r for r in outer if _has(space, r)), *([chunk] if _has(space, chunk) else [])]
+    streams = {
+        r.tensor: _used_once(space, r.tensor, shared, grid) for r in roles if r.outer and r.alone and not r.whole
+    }
+    found: list[Option] = []
+    traffic: Floats | None = None
+    considered = 0
+    for array in machine.arrays:
+        units = find_units(array, space.operators)
+        if units is None or on not in (None, array.name):
+            continue
+        per_point = sum(u.cycles for u in units)
+        compute = prices.compute_pj(space, array.name)
+        for spread in spreads(space, array, grid):
+            bounds = lanes(space, array, spread, grid)
+            steps = _steps(space, bounds, grid)
+            cycles = per_point * space.points / math.prod(b for b in bounds.values())
+            for order in _inner_orders(space, steps):
+                recipe = Recipe(array=array.name, spread=spread, order=order)
+                moved, energy = _priced(space, roles, outer, chunk, recipe, grid, machine, prices, streams)
+                traffic = moved if traffic is None else traffic
+                option = Option(recipe=recipe, cycles=_full(cycles, grid), energy_pj=_full(energy + compute, grid))
+                considered += 1
+                _add(found, option)
+    assert traffic is not None, space.name
+    return Choices(options=tuple(found), traffic_bytes=_full(traffic, grid), streams=streams, considered=considered)
+
+
+def _full(values: Any, grid: Grid) -> Floats:
+    return np.broadcast_to(np.asarray(values, dtype=np.float64), (grid.points,))
+
+
+def _add(found: list[Option], option: Option) -> None:
+    """Keep the option unless another is nowhere worse; drop those that it beats everywhere."""
+    if any(_covers(o, option) for o in found):
+        return
+    found[:] = [o for o in found if not _covers(option, o)]
+    found.append(option)
+
+
+def _covers(a: Option, b: Option) -> bool:
+    """Is `a` on the same array and nowhere slower or dearer than `b`?"""
+    if a.recipe.array != b.recipe.array:
+        return False
+    slack = 1 + 1e-12
+    return bool((a.cycles <= b.cycles * slack).all() and (a.energy_pj <= b.energy_pj * slack).all())
+
+
+def spreads(space: EinsumSpace, array: Array, grid: Grid) -> Iterator[tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Assignments of ranks to the array's dimensions: one rank each, a second where the first cannot fill it."""
+    whole = {r: n for r, n in space.ranks if r not in space.sequential and _largest(r, grid) > 1}
+    per_dim = []
+    for dim in array.dims:
+        one: list[tuple[str, ...]] = [(r,) for r in whole]
+        two = [(r, s) for r, s in itertools.permutations(whole, 2) if _largest(r, grid) < dim.extent]
+        per_dim.append([*one, *two] or [()])
+    for chosen in itertools.product(*per_dim):
+        yield tuple((dim.name, ranks) for dim, ranks in zip(array.dims, chosen, strict=True))
+
+
+def _largest(rank: str, grid: Grid) -> float:
+    return float(np.max(grid.tile(rank)))
+
+
+def lanes(
+    space: EinsumSpace, array: Array, spread: Sequence[tuple[str, tuple[str, ...]]], grid: Grid
+) -> dict[tuple[str, str], Floats]:
+    """Lanes of each (dimension, rank): the largest divisor of what is left of the tile and of the dimension."""
+    left: dict[str, Any] = {r: grid.tile(r) for r, _ in space.ranks}
+    found: dict[tuple[str, str], Floats] = {}
+    for name, ranks in spread:
+        room: Any = array.dim(name).extent
+        for rank in ranks:
+            part = largest_parts(left[rank], np.floor(room))
+            found[name, rank] = part
+            left[rank], room = left[rank] / part, room / part
+    return found
+
+
+def _steps(space: EinsumSpace, bounds: Mapping[tuple[str, str], Floats], grid: Grid) -> dict[str, Any]:
+    """Temporal iterations of every rank inside a tile."""
+    steps: dict[str, Any] = {r: grid.tile(r) for r, _ in space.ranks}
+    for (_, rank), part in bounds.items():
+        steps[rank] = steps[rank] / part
+    return steps
+
+
+def _inner_orders(space: EinsumSpace, steps: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Orders of the inner loops in which different operands rest while the innermost loops run."""
+    loops = [r for r, n in steps.items() if float(np.max(n)) > 1]
+    rest = tuple(r for r in steps if r not in loops)
+    found: dict[tuple[frozenset[str], ...], tuple[str, ...]] = {}
+    ranks = sorted({o.ranks for o in space.operands}, key=sorted)
+    for order in itertools.permutations(loops):
+        key = tuple(_resting(order, r) for r in ranks)
+        found.setdefault(key, order)
+    return tuple((*rest, *order) for order in found.values())
+
+
+def _resting(order: Sequence[str], ranks: frozenset[str]) -> frozenset[str]:
+    inner = itertools.takewhile(lambda rank: rank not in ranks, reversed(order))
+    return frozenset(inner)
+
+
+def _has(space: EinsumSpace, rank: str) -> bool:
+    return any(r == rank for r, _ in space.ranks)
+
+
+def _used_once(space: EinsumSpace, tensor: str, loops: Sequence[str], grid: Grid) -> Floats:
+    """1 where every word of the tensor's tile is used at a single point, so that keeping it saves nothing."""
+    operands = [o for o in space.operands if o.tensor == tensor]
+    if len(operands) > 1:
+        return np.zeros(grid.points)
+    ranks = operands[0].ranks
+    uses: Any = math.prod((grid.tile(r) for r, _ in space.ranks if r not in ranks), start=np.ones(grid.points))
+    rests = np.ones(grid.points, dtype=bool)  # the tile stays while the loops so far, innermost first, run
+    for rank in reversed(loops):
+        steps = np.asarray(grid.steps(rank))
+        if rank in ranks:
+            rests = rests & (steps == 1)
+        else:
+            uses = uses * np.where(rests, steps, 1)
+    return np.asarray(uses == 1, dtype=np.float64)
+
+
+def _priced(
+    space: EinsumSpace,
+    roles: Sequence[Role],
+    outer: Sequence[str],
+    chunk: str,
+    recipe: Recipe,
+    grid: Grid,
+    machine: Machine,
+    prices: Prices,
+    streams: Mapping[str, Floats],
+) -> tuple[Floats, Floats]:
+    """Bytes to the outer memory and pJ of moving all operands, each passing the buffer by where its words allow."""
+    tensor = {o.label: o.tensor for o in space.operands}
+    kept = prices.operands(space, nest_of(space, roles, outer, chunk, recipe, grid, machine, frozenset()))
+    moved = sum((c.traffic_bytes for c in kept.values()), np.zeros(1))
+    energy = sum((c.energy_pj for c in kept.values()), np.zeros(1))
+    passing = frozenset(t for t, where in streams.items() if where.any())
+    if passing:
+        past = prices.operands(space, nest_of(space, roles, outer, chunk, recipe, grid, machine, passing))
+        for label in (label for label in kept if tensor[label] in passing):
+            saved = streams[tensor[label]] * (kept[label].energy_pj - past[label].energy_pj)
+            energy = energy - saved
+    return moved, energy
+
+
+def nest_of(
+    space: EinsumSpace,
+    roles: Sequence[Role],
+    outer: Sequence[str],
+    chunk: str,
+    recipe: Recipe,
+    grid: Grid,
+    machine: Machine,
+    streamed: frozenset[str],
+) -> EinsumMapping:
+    """The nest of one Einsum; its bounds are arrays over the grid (see `settled` for one point)."""
+    ranks = [r for r, _ in space.ranks]
+    bounds = lanes(space, machine.array(recipe.array), recipe.spread, grid)
+    steps = _steps(space, bounds, grid)
+    shared = tuple(_loop(r, grid.steps(r)) for r in outer if r in ranks)
+    chunks = (_loop(chunk, grid.steps(chunk)),) if chunk in ranks else ()
+    inner = tuple(_loop(r, steps[r]) for r in recipe.order)
+    keep = {
+        0: frozenset(r.tensor for r in roles if r.outer),
+        1: frozenset(r.tensor for r in roles if r.whole),
+        2: frozenset(r.tensor for r in roles if not r.whole) - streamed,
+    }
+    buffer = machine.memories[1].name
+    levels: list[Level] = [
+        Storage(memory=machine.memories[0].name, loops=shared, keep=keep[0]),
+        Storage(memory=buffer, loops=chunks, keep=keep[1]),
+        Storage(memory=buffer, loops=inner, keep=keep[2]),
+    ]
+    for dim, spread in recipe.spread:
+        loops = tuple(_loop(r, bounds[dim, r]) for r in spread)
+        levels.append(Fanout(array=recipe.array, dim=dim, loops=loops))
+    levels.append(Storage(memory=f"{recipe.array}.registers", keep=None))
+    return EinsumMapping(einsum=space.name, array=recipe.array, levels=tuple(levels))
+
+
+def _loop(rank: str, bound: Any) -> Loop:
+    return Loop(rank=rank, bound=bound)
+
+
+def words(operand: Operand, grid: Grid, *, whole: str = "") -> Any:
+    """Words of an operand's tile; with all chunks of the rank `whole`."""
+    found: Any = 1
+    for rank in operand.ranks:
+        found = found * (grid.extents[rank] if rank == whole else grid.tile(rank))
+    return found
