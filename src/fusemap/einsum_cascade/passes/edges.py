@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
 from fusemap.einsum_cascade.passes.model import Model, Reading, Statement, index_node
@@ -45,7 +46,7 @@ class Links:
         self.iterative = tuple(iterative_ranks(model.cascade))
         self.domains = self._domains()
         self.pairs: dict[tuple[int, int, int], Zone | None] = {}
-        self.sources: dict[tuple[int, int, int, object], _Source] = {}  # of rows with the same coordinates
+        self.sources: dict[_Way, _Source] = {}  # rows whose statements stand at the same coordinates share them
 
     def _domains(self) -> Mapping[int, Zone | None]:
         """For every statement a zone around its points: its conditions and what it needs of its operands."""
@@ -170,6 +171,9 @@ class _Source:
     statement: int
     zone: Zone
     steps: frozenset[str]
+
+
+_Way: TypeAlias = tuple[int, int, int, tuple[Place, ...] | _Source]  # reader, its read, writer, see `_through`
 
 
 def edges_of(

@@ -73,7 +73,8 @@ class Found:
 class Model:
     """The statements of a cascade in difference-bound form, inits first.
 
-    `groups` are statements that need each other together, each group after those it needs.
+    `groups` are statements that need each other together, each group after those it needs. `found` is by the ranges
+    of the coordinates that no statement owns; a model with other statements must begin with none.
     """
 
     cascade: Cascade
@@ -83,7 +84,7 @@ class Model:
     facts: Facts
     written_by: Mapping[TensorName, tuple[Statement, ...]]
     groups: tuple[tuple[Statement, ...], ...]
-    found: dict[frozenset[tuple[str, Place]], Found] = field(default_factory=dict)
+    found: dict[frozenset[tuple[str, Place]], Found] = field(default_factory=dict, compare=False, repr=False)
 
     def writers(self, tensor: TensorName) -> tuple[Statement, ...]:
         """The statements that write a tensor."""

@@ -44,7 +44,7 @@ class Transfer:
         self.spent = 0
         self.found = model.found.setdefault(frozenset(ranges.items()), Found(beside=Space(ranges)))
 
-    def reads(self, union: Iterable[Zone], reading: Reading) -> Union:
+    def reads(self, union: Union, reading: Reading) -> Union:
         """Zones over a tensor's indices as zones over the reader's variables; what has no form is left out."""
         known = reading.found
         for zone in union:
