@@ -34,7 +34,7 @@ def handoffs(cascade: Cascade) -> tuple[Handoff, ...]:
 
     >>> from fusemap.einsum_cascade.catalog import load
     >>> [(h.producer, dict(h.steps)) for h in handoffs(load("softmax-online")) if h.consumer == "SPD"]
-    [('RD', {'k': 1}), ('RM', {'k': 1}), ('RM', {'k': 0})]
+    [('RD', {'n': 0, 'k': 1}), ('PRM', {'n': 0, 'k': 0})]
     """
     views = {str(e.name): e for e in cascade.einsums if is_view(e)}
     written = {str(e.name): e for e in cascade.einsums if str(e.name) not in views}
