@@ -30,6 +30,8 @@ from fusemap.mappers.types import (
     Storage,
 )
 from fusemap.mappers.types import Mapping as Mapped
+from fusemap.sim.accounting import PRINCIPLED
+from fusemap.sim.actions import moved_words
 from fusemap.sim.evaluate import evaluate_mapping
 from fusemap.sim.fused import FusedExecution, execute_mapping
 
@@ -196,6 +198,18 @@ def counted(of: Case) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, 
     return dict(found["read"]), dict(found["write"])
 
 
+def closed_form(of: Case, einsum: str) -> tuple[dict[str, float], dict[str, float]]:
+    """As `counted`, for one Einsum and without prices."""
+    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for moved in moved_words(of.problem.space(einsum), of.mapping.nest(einsum), of.machine, PRINCIPLED):
+        if moved.count.memory == "dram":
+            tensor = moved.count.operand.tensor
+            for words, more in zip(found, (moved.read_words, moved.written_words), strict=True):
+                if more:
+                    words[tensor] = words.get(tensor, 0) + more
+    return found
+
+
 def check_numbers(of: Case, done: FusedExecution) -> None:
     """The outputs are those of the interpreter, batch by batch."""
     shapes = known_shapes(of.cascade)
@@ -229,6 +243,65 @@ SUMS = parse("cascade sums\ninput A[m,p]\nB[m,p] = A[m,p] * A[m,p]\nS[p] = sum[m
 def matmul(nest: Nest) -> Case:
     """Z = A B with M, N, K = 4, 6, 8; the nest gives all loops."""
     return case(MATMUL, {"M": 4, "N": 6, "K": 8}, [fusion("", ("", "Z"))], {"Z": nest})
+
+
+# Z[m,n] = A[m,k] B[k,n] with M, N, K = 4, 6, 8: nest, words read, words written, words in the buffer at most
+MATMULS: dict[str, tuple[Nest, dict[str, int], dict[str, int], int]] = {
+    "all whole": (
+        Nest(dram="ABZ", whole="ABZ"),
+        {"A": 32, "B": 48},
+        {"Z": 24},
+        32 + 48 + 24,
+    ),
+    "two rows of A at a time, B whole": (
+        Nest(dram="ABZ", whole="B", tile="AZ", outer=(), inner=loops("m:2")),
+        {"A": 32, "B": 48},
+        {"Z": 24},
+        2 * 8 + 48 + 2 * 6,
+    ),
+    "two rows of A at a time, B again and again": (
+        Nest(dram="ABZ", whole="AZ", tile="B", outer=loops("m:2"), inner=loops("n:3")),
+        {"A": 32, "B": 2 * 48},
+        {"Z": 24},
+        2 * 8 + 8 * 2 + 2 * 6,
+    ),
+    "partial sums come back": (
+        Nest(dram="ABZ", tile="ABZ", outer=loops("k:4 m:2"), inner=()),
+        {"A": 32, "B": 48, "Z": 3 * 24},
+        {"Z": 4 * 24},
+        2 * 2 + 2 * 6 + 2 * 6,
+    ),
+    "all streamed, Z stays in the registers": (
+        Nest(dram="ABZ", order="m n k"),
+        {"A": 4 * 6 * 8, "B": 4 * 6 * 8},
+        {"Z": 24},
+        0,
+    ),
+    "all streamed, A stays in the registers": (
+        Nest(dram="ABZ", order="m k n"),
+        {"A": 32, "B": 4 * 6 * 8, "Z": 7 * 24},
+        {"Z": 8 * 24},
+        0,
+    ),
+    "all streamed, B multicast over m": (
+        Nest(dram="ABZ", order="n k", spatial=(("lanes", "m", 4),)),
+        {"A": 4 * 6 * 8, "B": 48},
+        {"Z": 24},
+        0,
+    ),
+    "all streamed, products summed over k": (
+        Nest(dram="ABZ", order="n m", spatial=(("lanes", "k", 8),)),
+        {"A": 6 * 32, "B": 48},
+        {"Z": 24},
+        0,
+    ),
+    "partial sums come back to lanes that share them": (
+        Nest(dram="ABZ", order="k n m", spatial=(("lanes", "k", 2),)),
+        {"A": 6 * 32, "B": 48, "Z": 3 * 24},
+        {"Z": 4 * 24},
+        0,
+    ),
+}
 
 
 def sums(how: str, outer: int = 2, chunks: tuple[int, int] = (2, 2), streamed: bool = False) -> Case:

@@ -63,7 +63,8 @@ def execute_mapping(
 
     Each nest has the levels DRAM (the phase's loops), buffer (those of the group; keeps what is there whole),
     buffer (the Einsum's own loops; keeps tiles), fanouts, registers. A mapping without this form is not run: its
-    faults have the kind `nest`. InputError for a cascade with filters or indices that are data.
+    faults have the kind `nest`. InputError for a cascade with filters, indices that are data, or a start value
+    that reads a computed tensor.
     """
     words = Words(cascade, problem)
     inputs = _inputs(words, seed)

@@ -67,10 +67,12 @@ def nest_faults(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[F
         nest = mapping.nest(space.name)
         form = [*_levels(nest, machine), *_covered(space, nest)]
         messages += [(space.name, text) for text in form or _shared(nest, space, mapping)]
-    faults = Faults()
-    for einsum, text in messages:
-        faults.add("nest", f"{einsum} {text}", einsum=einsum, tensor=text)
-    return tuple(dataclasses.replace(fault, tensor="") for fault in faults.all())
+    if not messages:
+        messages += _buffers(mapping)
+    return tuple(
+        Fault(kind="nest", einsum=einsum, tensor="", coordinate=(), words=1, message=f"{einsum} {text}")
+        for einsum, text in dict.fromkeys(messages)
+    )
 
 
 def _bound(problem: Problem, mapping: Mapping) -> Iterator[tuple[str, str]]:
@@ -107,6 +109,14 @@ def _levels(nest: EinsumMapping, machine: Machine) -> Iterator[str]:
         yield f"spreads over another array than {nest.array}"
     if nest.spills:
         yield "spills a fraction of a tensor, which is not executed"
+
+
+def _buffers(mapping: Mapping) -> Iterator[tuple[str, str]]:
+    """All nests keep words in the same buffer."""
+    inner = [level for nest in mapping.einsums for level in nest.levels[1:3] if isinstance(level, Storage)]
+    names = sorted({level.memory for level in inner})
+    if len(names) > 1:
+        yield mapping.einsums[0].einsum, f"and the others keep words in several buffers: {', '.join(names)}"
 
 
 def _covered(space: EinsumSpace, nest: EinsumMapping) -> Iterator[str]:

@@ -72,8 +72,8 @@ class Words:
     """The tensors of a problem, word by word; `shapes` are those of the tensors that hold words of their own."""
 
     def __init__(self, cascade: Cascade, problem: Problem) -> None:
-        """InputError for a cascade whose points or coordinates depend on filters or data."""
-        _refuse_filters(cascade)
+        """InputError for a cascade that this executor does not run: see `_refuse`."""
+        _refuse(cascade)
         self.cascade = cascade
         self.sizes = dict(problem.sizes)
         known = scope.known_shapes(cascade)
@@ -83,7 +83,7 @@ class Words:
         self._views = {str(e.name): e for e in cascade.einsums if is_view(e)}
         self._tables: dict[str, Ints] = {}
         self.computations = {s.name: self._computation(s) for s in problem.spaces}
-        made = {c.writes.tensor for c in self.computations.values()}
+        made = {c.writes.tensor for c in self.computations.values()} | {str(e.name) for e in cascade.inits}
         inputs = {str(name) for name in scope.input_names(cascade)}
         self.shapes = {tensor: self.shape(tensor) for tensor in sorted(made | inputs)}
 
@@ -185,8 +185,8 @@ def value(expr: Expr, read: Callable[[Access], Floats], index: Index, sizes: Map
     return rank_values(expr.expr, index, sizes).astype(np.float64)  # val(...)
 
 
-def _refuse_filters(cascade: Cascade) -> None:
-    """InputError for what cuts points out of the rectangular space, or makes coordinates of data."""
+def _refuse(cascade: Cascade) -> None:
+    """InputError for filters, for coordinates that are data, and for start values that need computing."""
     for einsum in (*cascade.inits, *cascade.einsums):
         filtered = scope.conditions_of(einsum) or "only" in {
             e.operator for e in scope.walk(einsum.expr) if isinstance(e, Apply)
@@ -197,6 +197,10 @@ def _refuse_filters(cascade: Cascade) -> None:
     for view in (str(e.name) for e in cascade.einsums if is_view(e)):
         if view in started:
             raise input_error(f"{cascade.name}: {view} shows another tensor and has a start value: not executed")
+    for einsum in cascade.inits:
+        made = {str(a.tensor) for a in scope.accesses(einsum)} - {str(n) for n in scope.input_names(cascade)}
+        if made:
+            raise input_error(f"{cascade.name}: the start of {einsum.name} reads {min(made)}: not executed")
 
 
 def _batch(cascade: Cascade, problem: Problem) -> tuple[tuple[str, int], ...]:
