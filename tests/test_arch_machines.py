@@ -135,7 +135,15 @@ def test_published_macro_areas() -> None:
     for kibibytes, width, area in MACROS:
         sram = table.component("sram", bindings={"capacity_bytes": kibibytes << 10, "width_bits": width})
         assert sram.area().value == area
-    assert len(next(entry for entry in table.entries if entry.name == "sram").sizes) == len(MACROS)
+    sizes = {size.label for size in next(entry for entry in table.entries if entry.name == "sram").sizes}
+    assert "2MiB_8192" in sizes and len(sizes) == len(MACROS) + 1
+
+
+def test_the_macro_that_is_not_published_is_what_its_chip_leaves() -> None:
+    sram = load_components("45nm").component("sram", bindings={"capacity_bytes": 2 << 20, "width_bits": 8192})
+    others = chip_area(512, 16, 64, 0.0, flat=False)[1]
+    assert sram.area().value == pytest.approx(4876055847.5922 - others, abs=1e-5)
+    assert "less the areas in this table of all its other components" in sram.area().source
 
 
 def test_dram_access_energy() -> None:
@@ -172,6 +180,7 @@ PARETO = [
     ("XLM", 16, 1, 4712617.37472, 5490895.623919999),
     ("XLM", 128, 1, 301606615.98208, 308047233.53687996),
     ("XLM", 256, 1, 1207188708.80256, 1220785414.0828004),
+    ("XLM", 512, 2, 4831804326.7072, 4876055847.5922),
 ]
 
 
