@@ -1,12 +1,13 @@
-"""Least initiation intervals by other means: enumeration of all offsets, and CP-SAT where it is installed."""
+"""Least intervals and least waiting by other means: enumeration, and CP-SAT where it is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations, product
 
 from hypothesis import strategies as st
 
+from fusemap.mappers.interleave import Passing, Stream
 from fusemap.mappers.modulo import Dependence, Task, TaskGraph
 
 
@@ -108,3 +109,48 @@ def graphs(draw: Callable[..., int], most_tasks: int, most_ticks: int) -> TaskGr
             Dependence(producer=f"T{i}", consumer=f"T{j}", latency=latency, delay=delay, distance=distance)
         )
     return TaskGraph(name="random", tasks=tasks, dependences=tuple(dependences))
+
+
+def rows_of(streams: Sequence[Stream], period: int) -> list[tuple[str | None, ...]]:
+    """Every order of the unit steps of the streams of one resource in a period."""
+    rows: list[tuple[str | None, ...]] = [()]
+    work: dict[str | None, int] = {s.name: s.work for s in streams}
+    work[None] = period - sum(work.values())
+    for _ in range(period):
+        rows = [(*row, name) for row in rows for name, n in work.items() if row.count(name) < n]
+    return rows
+
+
+def peak_waiting(
+    rows: dict[str, tuple[str | None, ...]], passings: Sequence[Passing], backlog: Sequence[int]
+) -> int | None:
+    """Most words in the queues after the takes of a cycle, over three periods; None: a step had no word."""
+    queues = list(backlog)
+    arriving = [0] * len(passings)
+    period = len(next(iter(rows.values())))
+    peak = 0
+    for cycle in range(3 * period):
+        now = {row[cycle % period] for row in rows.values()}
+        for i, p in enumerate(passings):
+            queues[i] += arriving[i]
+            if p.consumer in now:
+                if queues[i] == 0:
+                    return None
+                queues[i] -= 1
+            arriving[i] = int(p.producer in now)
+        peak = max(peak, sum(queues))
+    return peak
+
+
+def least_waiting(streams: Sequence[Stream], passings: Sequence[Passing]) -> int:
+    """The fewest words that wait, over all orders on two resources and all backlogs."""
+    resources = list(dict.fromkeys(s.resource for s in streams))
+    period = max(sum(s.work for s in streams if s.resource == r) for r in resources)
+    steps = max(s.steps for s in streams)
+    every = [rows_of([s for s in streams if s.resource == r], period) for r in resources]
+    found = (
+        peak_waiting(dict(zip(resources, rows, strict=True)), passings, backlog)
+        for rows in product(*every)
+        for backlog in product(range(steps + 2), repeat=len(passings))
+    )
+    return min(peak for peak in found if peak is not None)

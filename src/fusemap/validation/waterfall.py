@@ -25,17 +25,18 @@ from fusemap.sim.actions import moved_words
 WIDTH_IN = 7.0
 ROW_IN, LANE_IN, GAP_IN, NAMES_IN = 0.26, 0.14, 0.12, 0.42
 MOST_PERIODS = 12
-# Okabe and Ito's palette and whether text on it is white; hatches tell neighbours apart in grey.
-COLOURS: tuple[tuple[str, str, str], ...] = (
-    ("#E69F00", "black", ""),
-    ("#56B4E9", "black", ""),
-    ("#D55E00", "white", ""),
-    ("#009E73", "white", ""),
-    ("#F0E442", "black", ""),
-    ("#0072B2", "white", ""),
-    ("#CC79A7", "black", ""),
-    ("#BBBBBB", "black", ""),
+# Okabe and Ito's palette with the colour of text on it.
+COLOURS: tuple[tuple[str, str], ...] = (
+    ("#E69F00", "black"),
+    ("#56B4E9", "black"),
+    ("#D55E00", "white"),
+    ("#009E73", "white"),
+    ("#F0E442", "black"),
+    ("#0072B2", "white"),
+    ("#CC79A7", "black"),
+    ("#BBBBBB", "black"),
 )
+SHADES = ("#FFFFFF", "#D9D9D9", "#BFBFBF", "#EEEEEE")  # of unit steps, which belong to several iterations
 _RC: Any = {"font.family": "STIXGeneral", "font.size": 8.5, "pdf.fonttype": 42, "svg.hashsalt": "fusemap"}
 
 
@@ -169,7 +170,7 @@ def _tiles(
         axes.text(-0.008, middle, row, transform=axes.get_yaxis_transform(), ha="right", va="center")
         top += count * depth + GAP_IN
     for n in range(1, periods):
-        axes.axvline(n * interval, color="black", linewidth=0.9, linestyle=(0, (4, 2)), zorder=4)
+        axes.axvline(n * interval, color="black", linewidth=0.9, linestyle=(0, (4, 2)), zorder=0)
     axes.set_yticks([])
     ticks = [n * interval for n in range(periods + 1)]
     axes.set_xticks(ticks, [_number(schedule.interval_cycles * n) for n in range(periods + 1)])
@@ -179,11 +180,9 @@ def _tiles(
 
 
 def _bar(axes: Axes, bar: Bar, top: float, depth: float) -> None:
-    colour, _, hatch = COLOURS[bar.iteration % len(COLOURS)]
+    colour, _ = COLOURS[bar.iteration % len(COLOURS)]
     left, width = float(bar.start), float(bar.end - bar.start)
-    axes.add_patch(
-        Rectangle((left, top), width, depth, facecolor=colour, hatch=hatch, edgecolor="black", linewidth=0.3)
-    )
+    axes.add_patch(Rectangle((left, top), width, depth, facecolor=colour, edgecolor="black", linewidth=0.3))
 
 
 def _fits(axes: Axes, bar: Bar, text: str) -> bool:
@@ -267,12 +266,12 @@ def _unit_steps(figure: Figure, pattern: Interleaving, zoom: float, total: float
     count = min(shown, pattern.period)
     axes.set_xlim(0, count)
     axes.set_ylim(len(pattern.slots), 0)
-    names = list(dict.fromkeys(name for _, slots in pattern.slots for name in slots[:count] if name))
     for y, (resource, slots) in enumerate(pattern.slots):
+        names = list(dict.fromkeys(slots[:count]))
         for x, name in enumerate(slots[:count]):
-            colour, ink = ("white", "black") if name is None else COLOURS[names.index(name) % len(COLOURS)][:2]
+            colour = SHADES[names.index(name) % len(SHADES)]
             axes.add_patch(Rectangle((x, y + 0.08), 1, 0.84, facecolor=colour, edgecolor="black", linewidth=0.3))
-            axes.text(x + 0.5, y + 0.5, name or "", ha="center", va="center", fontsize=7, color=ink)
+            axes.text(x + 0.5, y + 0.5, name or "", ha="center", va="center", fontsize=7)
         axes.text(-0.008, y + 0.5, resource, transform=axes.get_yaxis_transform(), ha="right", va="center")
     axes.set_yticks([])
     axes.set_xticks(range(count + 1), [str(n) for n in range(count + 1)], fontsize=7.5)
