@@ -21,10 +21,12 @@ from functools import partial
 import matplotlib
 
 from fusemap.cli.output import table
+from fusemap.validation.end_to_end import linear_rows
 from fusemap.validation.figures import AnyFigure, study_figure
 from fusemap.validation.figures_draw import draw, save
 from fusemap.validation.figures_picture import PictureData, picture_data
 from fusemap.validation.figures_picture_draw import draw_picture
+from fusemap.validation.pareto_study import pareto_attempts
 from fusemap.validation.reproduce import StudyRow, accountings, load_bench
 from fusemap.validation.reproduction import reproduce
 from fusemap.validation.study import Study, load_study
@@ -43,6 +45,8 @@ def main() -> None:
     first = cpu(partial(evaluate_all, study))  # before anything else is warm
     rows = best(partial(evaluate_all, study), repeat)
     parts = {f"rows of {c}": best(partial(evaluate, study, c), repeat) for c in study.model.configurations}
+    parts["rows of the linear layers"] = best(partial(evaluate_linear, study), repeat)
+    parts["rows of the Pareto study"] = best(partial(evaluate_pareto, study), repeat)
     parts |= draw_times(study, repeat)
     slowest = max(parts, key=lambda name: parts[name])
     wall, command_cpu = min(command_seconds() for _ in range(repeat))
@@ -68,8 +72,20 @@ def evaluate(study: Study, configuration: str) -> tuple[StudyRow, ...]:
     return rows
 
 
+def evaluate_linear(study: Study) -> None:
+    """The rows of the linear layers with their energies."""
+    rows = linear_rows(load_bench(study), accountings(study, "published"))
+    assert all(row.energy_pj > 0 for row in rows)
+
+
+def evaluate_pareto(study: Study) -> None:
+    """The rows of the Pareto study."""
+    _, failures = pareto_attempts(load_bench(study), accountings(study, "published"))
+    assert not failures
+
+
 def evaluate_all(study: Study) -> None:
-    """Every row, its energy, and the data of every figure with the published values."""
+    """Every row, its energy, the claims, the agreement, and the data of every figure with the published values."""
     found = reproduce(load_bench(study), "published")
     for name in study.model.figures:
         study_figure(found, name)
