@@ -205,6 +205,8 @@ def test_names_of_figures() -> None:
 def test_a_figure_has_one_form() -> None:
     with pytest.raises(ValueError, match="quantity, or array, model and parts"):
         FigureModel(shows="s", axis="a", quantity="util_1d", array="array_1d", model="BERT", parts={"x": ["y"]})
+    with pytest.raises(ValueError, match="a figure of the Pareto study has against"):
+        FigureModel(shows="s", axis="a", study="pareto", quantity="latency_s")
 
 
 @pytest.mark.parametrize(("seq_len", "text"), [(1024, "1K"), (1 << 18, "256K"), (1 << 20, "1M"), (1000, "1000")])

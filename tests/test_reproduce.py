@@ -191,6 +191,8 @@ def test_a_claim_is_taken_over_the_workloads_that_were_evaluated() -> None:
 def test_a_claim_has_one_form() -> None:
     with pytest.raises(ValueError, match="numerator and denominator"):
         ClaimModel(claim="c", short="c", numerator="flat")
+    with pytest.raises(ValueError, match="a claim end to end is a ratio"):
+        ClaimModel(claim="c", short="c", end_to_end=True, metric="area_um2", numerator="flat", denominator="arch")
 
 
 # --- reasons --------------------------------------------------------------------------------------

@@ -49,6 +49,8 @@ class ClaimModel(SpecModel):
     def _one_form(self) -> ClaimModel:
         if (self.component is None) == (self.numerator is None or self.denominator is None):
             raise ValueError("a claim has numerator and denominator, or configuration and component")
+        if self.end_to_end and (self.component is not None or self.metric == "area_um2"):
+            raise ValueError("a claim end to end is a ratio of latencies, energies or traffic")
         return self
 
     @property
@@ -171,6 +173,8 @@ class FigureModel(SpecModel):
     def _one_form(self) -> FigureModel:
         if (self.quantity is None) == (self.array is None or self.model is None or not self.parts):
             raise ValueError("a figure has a quantity, or array, model and parts")
+        if (self.study == "pareto") != (self.against is not None) or (self.parts and self.study != "attention"):
+            raise ValueError("a figure of the Pareto study has against, others do not; parts are of the attention")
         return self
 
 
