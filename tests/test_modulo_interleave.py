@@ -126,3 +126,30 @@ def test_passings_that_do_not_match_are_refused() -> None:
         interleave(streams(2, 3), (Passing(producer="S", consumer="Q"),))
     with pytest.raises(fm.InputError, match="X hands words over but is no stream"):
         interleave(streams(2, 3), (Passing(producer="X", consumer="Q"),))
+
+
+def test_streams_in_a_circle_are_refused() -> None:
+    circle = (Passing(producer="S", consumer="P"), Passing(producer="P", consumer="S"))
+    with pytest.raises(fm.InputError, match="hand words to each other in a circle"):
+        interleave(streams(1, 2), circle)
+
+
+def test_a_pattern_that_contradicts_a_dependence_is_refused() -> None:
+    """RNV must not need SPNV of the same iteration and the other way round."""
+    pattern, graph = _fusemax("BERT@4K")
+    faulty = tuple(
+        dataclasses.replace(d, distance=0) if (d.producer, d.consumer) == ("RNV", "SPNV") else d
+        for d in graph.dependences
+    )
+    with pytest.raises(fm.InputError, match="never has what it needs"):
+        unit_schedule(pattern, dataclasses.replace(graph, dependences=faulty))
+
+
+def test_words_on_two_ways_agree() -> None:
+    """A gives its words to B and C, B to C: a C that runs after both needs A's word to wait while B works."""
+    three = tuple(Stream(name=n, resource=n, steps=3) for n in "ABC")
+    ways = tuple(Passing(producer=p, consumer=c) for p, c in ("AB", "BC", "AC"))
+    found = interleave(three, ways)
+    ahead = dict(zip(ways, found.backlog, strict=True))
+    assert ahead[ways[0]] + ahead[ways[1]] == ahead[ways[2]]
+    assert (found.period, found.waiting) == (3, 1)

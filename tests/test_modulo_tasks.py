@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -197,3 +198,57 @@ def test_unknown_names_are_refused() -> None:
         tasks_of(cascade, problem, mapping, MACHINE, phase="atention")
     with pytest.raises(fm.InputError, match="no array of fusemax-cloud computes relu"):
         steady_graph(fm.load_cascade("mala-streaming"), workload, MACHINE)
+
+
+@pytest.mark.parametrize(("e", "f"), [(64, 64), (192, 128), (64, 128), (128, 64), (576, 512)])
+def test_interval_for_unequal_features_is_at_most_the_published_one(e: int, f: int) -> None:
+    """Where keys are wider than values the stages of the published binding leave a cycle that is not needed."""
+    base, cascade = fm.load_workload("BERT@4K"), fm.load_cascade("attention-1pass")
+    size = {"E": e, "F": f}
+    ranks = tuple(dataclasses.replace(r, size=size.get(r.name, r.size)) for r in base.ranks)
+    workload = dataclasses.replace(base, ranks=ranks)
+    problem, mapping = plan(cascade, MACHINE, workload, fm.load_dataflow("fusemax-binding"))
+    found = schedule(tasks_of(cascade, problem, mapping, MACHINE))
+    assert violations(found) == ()
+    best = max(Fraction(e + f + 9), 2 * f + 10 + Fraction(f, 16))
+    assert found.interval_cycles == best <= published(e, f, 16)
+    assert (best < published(e, f, 16)) == (e > f)
+
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "binding.md"
+ROWS = [[c.strip() for c in line.strip("|\n").split("|")] for line in DOCUMENT.read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r[0] in fm.list_cascades()], ids=lambda r: " ".join(r[:2]))
+def test_the_document_shows_the_bindings_of_cascades(row: list[str]) -> None:
+    name, over, *numbers, readers = row
+    found = steady_schedule(
+        fm.load_cascade(name),
+        fm.load_workload("BERT@4K"),
+        MACHINE,
+        over=over,
+        sizes={"G": 256} if name == "agent-streaming" else {},
+        assume=ASSUMED,
+    )
+    ticks, busy = found.graph.ticks_per_cycle, dict(found.resource_bounds)
+    recurrence = "-" if found.recurrence is None else float(found.recurrence.ratio / ticks)
+    shown = [busy["array_2d"] / ticks, busy["array_1d"] / ticks, recurrence, float(found.interval_cycles), found.stages]
+    assert [n if n == "-" else float(n) for n in numbers] == shown
+    assert {t.name for t in found.graph.tasks if t.resource == "array_1d" and t.duration} == {*readers.split()}
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if "@" in r[0] and len(r) == 8], ids=lambda r: r[0])
+def test_the_document_shows_fusemax(row: list[str]) -> None:
+    found = schedule(fusemax(row[0], moved=True))
+    ticks, busy = found.graph.ticks_per_cycle, dict(found.resource_bounds)
+    assert found.recurrence is not None
+    ratio = float(found.recurrence.ratio / ticks)
+    assert [float(n) for n in row[1:6]] == [
+        *(busy[r] / ticks for r in ("array_2d", "array_1d", "dram")),
+        ratio,
+        float(found.interval_cycles),
+    ]
+    sizes = fm.load_workload(row[0]).sizes
+    e, f, chunks = sizes["E"], sizes["F"], dict(found.graph.loops)["m1"]
+    assert float(row[6]) == published(e, f, chunks)
+    assert float(row[7]) == max(e + 1, 1 + Fraction(f, chunks)) + 256 + 1 + 8 + 2 * f

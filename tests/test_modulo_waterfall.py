@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import combinations
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import fusemap as fm
 from fusemap.mappers.interleave import Interleaving, interleave
@@ -40,9 +41,9 @@ def test_every_period_has_the_work_of_one_iteration(fusemax: tuple[Schedule, Int
         assert one.lane != other.lane or one.end <= other.start or other.end <= one.start
 
 
-def _texts_overlap(found: Schedule, pattern: Interleaving | None) -> list[tuple[str, str]]:
-    figure = draw_waterfall(found, pattern)
-    figure.canvas.draw()
+def _texts_overlap(found: Schedule, pattern: Interleaving | None, periods: int = 3) -> list[tuple[str, str]]:
+    figure = draw_waterfall(found, pattern, periods=periods)
+    FigureCanvasAgg(figure).draw()
     boxes = [(t.get_text(), t.get_window_extent()) for axes in figure.axes for t in axes.texts]
     return [(a, b) for (a, x), (b, y) in combinations(boxes, 2) if x.shrunk(0.98, 0.9).overlaps(y.shrunk(0.98, 0.9))]
 
@@ -58,6 +59,19 @@ def test_no_text_covers_another_in_other_cascades(name: str) -> None:
         fm.load_cascade(name), fm.load_workload("BERT@4K"), fm.load_arch("fusemax-cloud"), assume=assumed
     )
     assert _texts_overlap(found, None) == []
+
+
+@pytest.mark.parametrize("with_pattern", [True, False])
+def test_all_of_it_is_on_the_page(fusemax: tuple[Schedule, Interleaving], with_pattern: bool) -> None:
+    figure = draw_waterfall(fusemax[0], fusemax[1] if with_pattern else None)
+    FigureCanvasAgg(figure).draw()
+    page = figure.bbox
+    labels = [t for axes in figure.axes for t in (*axes.texts, *axes.get_xticklabels(), axes.xaxis.label)]
+    for item in (*labels, *figure.texts, *figure.legends):
+        box = item.get_window_extent()
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, item
+    legend = figure.legends[0].get_window_extent()
+    assert not any(legend.overlaps(axes.get_tightbbox()) for axes in figure.axes)
 
 
 def test_equal_schedules_make_equal_files(fusemax: tuple[Schedule, Interleaving]) -> None:

@@ -79,7 +79,7 @@ def interleave(
     """The pattern of least period, then of fewest words that wait, over all orders of the unit steps.
 
     Streams of a resource in `whole` are not interleaved: each runs from its first step to its last.
-    InputError: a passing between streams of different numbers of steps, or of an unknown stream.
+    InputError: a passing between streams of different numbers of steps, of an unknown stream, or in a circle.
 
     >>> streams = [Stream(name="SLNV", resource="2d", steps=2), Stream(name="BQK", resource="2d", steps=2),
     ...            Stream(name="SPNV", resource="1d", steps=2), Stream(name="RNV", resource="1d", steps=2)]
@@ -88,13 +88,14 @@ def interleave(
     (0, ('SLNV', 'BQK', 'SLNV', 'BQK'), ('SPNV', 'RNV', 'SPNV', 'RNV'))
     """
     problem = _Problem.of(streams, passings)
-    for words in itertools.count():
+    for words in range(sum(s.steps for s in problem.passing) + 1):
         for fixed in _placements(problem, whole):
             for backlog in problem.backlogs(words, fixed):
                 path = problem.path(words, backlog, fixed)
                 if path is not None:
                     return _filled(problem, path, words, backlog)
-    raise AssertionError("with every word waiting there is a pattern")
+    names = ", ".join(s.name for s in problem.passing)
+    raise input_error(f"{names} hand words to each other in a circle: none can begin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,20 @@ class _Problem:
                 choices.append([b for b in every if (b - ahead) % steps == 0])
             else:
                 choices.append(list(every))
-        return itertools.product(*choices)
+        return (backlog for backlog in itertools.product(*choices) if self._agrees(backlog))
+
+    def _agrees(self, backlog: Backlog) -> bool:
+        """Is every stream as many words ahead of another on all ways between them? Word n is for step n."""
+        ahead: dict[int, int] = {}
+        for first in range(len(self.passing)):
+            ahead.setdefault(first, 0)
+            for _ in self.ends:
+                for (producer, consumer), words in zip(self.ends, backlog, strict=True):
+                    if consumer in ahead:
+                        ahead.setdefault(producer, ahead[consumer] + words)
+                    elif producer in ahead:
+                        ahead[consumer] = ahead[producer] - words
+        return all(ahead[p] - ahead[c] == words for (p, c), words in zip(self.ends, backlog, strict=True))
 
     def _first(self, stream: int, start: int) -> int:
         """Words of its current tile that a whole stream has passed when the period starts."""

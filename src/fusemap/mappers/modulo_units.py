@@ -116,7 +116,11 @@ def _cycles(pattern: Interleaving, graph: TaskGraph) -> dict[str, int]:
     resource = {s.name: s.resource for s in pattern.streams}
     for p in pattern.passings:
         if resource[p.producer] != resource[p.consumer]:
-            early[resource[p.producer]] = _delay(p, graph)
+            array, delay = resource[p.producer], _delay(p, graph)
+            if early.setdefault(array, delay) != delay:
+                raise input_error(
+                    f"words that leave {array} need {early[array]} and {delay} cycles: no one pattern fits"
+                )
     ahead = _ahead(pattern)
     at: dict[str, int] = {}
     for name, slots in pattern.slots:
@@ -178,19 +182,16 @@ def _staged(pattern: Interleaving, graph: TaskGraph, units: TaskGraph, at: dict[
     edges = [(d.producer, d.consumer, d.latency - d.distance * pattern.period) for d in units.dependences]
     edges += _no_period_late(pattern, graph, at)
     start = dict(at)
-    latest = pattern.period * (len(pattern.streams) + 2) + sum(max(0, w) for *_, w in edges if w > pattern.period)
-    moved = True
-    while moved:
-        moved = False
+    for _ in range(len(start) + 1):
+        late = [c for p, c, weight in edges if start[p] + weight > start[c]]
+        if not late:
+            first = min(start.values()) // pattern.period * pattern.period
+            return {name: s - first for name, s in start.items()}
         for producer, consumer, weight in edges:
-            late = start[producer] + weight - start[consumer]
-            if late > 0:
-                start[consumer] += -(-late // pattern.period) * pattern.period
-                moved = True
-                if start[consumer] > latest * 100:
-                    raise input_error(f"the pattern contradicts what {consumer} needs of {producer}")
-    first = min(start.values()) // pattern.period * pattern.period
-    return {name: s - first for name, s in start.items()}
+            behind = start[producer] + weight - start[consumer]
+            if behind > 0:
+                start[consumer] += -(-behind // pattern.period) * pattern.period
+    raise input_error(f"the pattern contradicts the dependences of {graph.name}: {late[0]} never has what it needs")
 
 
 def _no_period_late(pattern: Interleaving, graph: TaskGraph, at: dict[str, int]) -> Sequence[tuple[str, str, int]]:

@@ -24,6 +24,7 @@ from fusemap.sim.actions import moved_words
 
 WIDTH_IN = 7.0
 ROW_IN, LANE_IN, GAP_IN, NAMES_IN = 0.26, 0.14, 0.12, 0.42
+LEFT, ACROSS = 0.1, 0.865  # of the figure's width: names of the rows, and the cycles
 MOST_PERIODS = 12
 # Okabe and Ito's palette with the colour of text on it.
 COLOURS: tuple[tuple[str, str], ...] = (
@@ -110,11 +111,11 @@ def draw_waterfall(schedule: Schedule, pattern: Interleaving | None = None, *, p
         lanes = {row: 1 + max((b.lane for b in bars if b.row == row), default=0) for row in rows}
         height = sum(NAMES_IN + GAP_IN + (ROW_IN if n == 1 else n * LANE_IN) for n in lanes.values())
         zoom = 1.15 if pattern is not None else 0.0
-        total = height + zoom + 1.1
+        total = height + zoom + 1.35
         figure = Figure(figsize=(WIDTH_IN, total))
-        axes = figure.add_axes((0.1, (0.75 + zoom) / total, 0.885, height / total))
+        axes = figure.add_axes((LEFT, (1.0 + zoom) / total, ACROSS, height / total))
         _tiles(axes, schedule, bars, lanes, height, periods)
-        _legend(figure, bars, (0.3 + zoom) / total)
+        _legend(figure, bars, (0.57 + zoom) / total)
         figure.text(0.012, 1 - 0.08 / total, _title(schedule), va="top", fontsize=9)
         if pattern is not None:
             _unit_steps(figure, pattern, zoom, total)
@@ -186,7 +187,7 @@ def _bar(axes: Axes, bar: Bar, top: float, depth: float) -> None:
 
 
 def _fits(axes: Axes, bar: Bar, text: str) -> bool:
-    per_cycle = 0.885 * WIDTH_IN / (axes.get_xlim()[1] - axes.get_xlim()[0])
+    per_cycle = ACROSS * WIDTH_IN / (axes.get_xlim()[1] - axes.get_xlim()[0])
     return float(bar.end - bar.start) * per_cycle > 0.075 * len(text) + 0.04
 
 
@@ -211,13 +212,14 @@ def _names(axes: Axes, bars: Sequence[Bar], top: float, interval: float, depth: 
 
 def _names_above(axes: Axes, bars: Sequence[Bar], top: float) -> None:
     """Names side by side above the row, each tied to its bar by a line."""
-    per_inch = (axes.get_xlim()[1] - axes.get_xlim()[0]) / (0.885 * WIDTH_IN)
+    per_inch = (axes.get_xlim()[1] - axes.get_xlim()[0]) / (ACROSS * WIDTH_IN)
     widths = [(0.068 * len(bar.name) + 0.07) * per_inch for bar in bars]
     centres = [float(bar.start + bar.end) / 2 for bar in bars]
     for i, x in enumerate(_side_by_side(centres, widths)):
         y = top - 0.2
         axes.plot([centres[i], x], [top, y], color="black", linewidth=0.4, zorder=5)
-        axes.text(x, y - 0.01, bars[i].name, ha="center", va="bottom", fontsize=7.5)
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axes.text(x, y - 0.01, bars[i].name, ha="center", va="bottom", fontsize=7.5, zorder=6, bbox=clear)
 
 
 def _side_by_side(centres: Sequence[float], widths: Sequence[float]) -> list[float]:
@@ -246,7 +248,7 @@ def _legend(figure: Figure, bars: Sequence[Bar], y: float) -> None:
         handles,
         names,
         loc="upper center",
-        bbox_to_anchor=(0.5, y + 0.012),
+        bbox_to_anchor=(0.5, y),
         ncols=len(shown) + 1,
         frameon=False,
         title="iteration",
@@ -262,7 +264,7 @@ def _legend(figure: Figure, bars: Sequence[Bar], y: float) -> None:
 
 def _unit_steps(figure: Figure, pattern: Interleaving, zoom: float, total: float, shown: int = 16) -> None:
     """The first cycles of the pattern, one cell a cycle."""
-    axes = figure.add_axes((0.1, 0.36 / total, 0.885, (zoom - 0.62) / total))
+    axes = figure.add_axes((LEFT, 0.36 / total, ACROSS, (zoom - 0.62) / total))
     count = min(shown, pattern.period)
     axes.set_xlim(0, count)
     axes.set_ylim(len(pattern.slots), 0)
