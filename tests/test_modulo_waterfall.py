@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from itertools import combinations
 
@@ -86,3 +87,9 @@ def test_what_cannot_be_drawn_is_refused(fusemax: tuple[Schedule, Interleaving])
         render_waterfall(fusemax[0], "gif")
     with pytest.raises(fm.InputError, match="1 to 12 periods, not 0"):
         waterfall_bars(fusemax[0], 0)
+
+
+def test_a_gap_is_in_the_title(fusemax: tuple[Schedule, Interleaving]) -> None:
+    found = fusemax[0]
+    short = dataclasses.replace(found, proven=found.interval - 2 * found.graph.ticks_per_cycle)
+    assert "every 142 cycles (at least 140 needed)" in draw_waterfall(short).texts[0].get_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fusemap.archspec.types import Machine
@@ -14,6 +14,8 @@ from fusemap.mappers.modulo_handoff import Handoff, handoffs
 from fusemap.mappers.modulo_types import Dependence, Task, TaskGraph
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Loop, Mapping, Phase, Problem, Storage
 from fusemap.mappers.units import units
+
+FINEST = 1 << 20  # parts of a tick that a transfer may take; what is finer is rounded up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def tasks_of(
     read n steps of a rank later comes n * (iterations inside that loop) later; with `one_tile` the loops inside
     are taken away, so that a tile goes through all steps before the next one. With `drain` a result that the
     array sums or compares across its own dimension reaches another array one cycle later per element of it.
-    `transfers` occupy the outermost memory for words / bandwidth, rounded up to a tick. InputError: no phase of
+    `transfers` occupy the outermost memory for words / bandwidth (exact up to 2^-20 cycles). InputError: no phase of
     that name, or an Einsum reads a result that is complete only after all iterations.
     """
     chosen = _phase(mapping, problem, phase)
@@ -129,8 +131,9 @@ def with_transfers(
     loops: tuple[tuple[str, int], ...],
 ) -> TaskGraph:
     """The graph with a task on the outermost memory per tensor that is moved: (transfer, cycles, every)."""
-    channel, ticks = machine.memories[0].name, graph.ticks_per_cycle
-    tasks, dependences = list(graph.tasks), list(graph.dependences)
+    channel = machine.memories[0].name
+    graph = _finer(graph, math.lcm(graph.ticks_per_cycle, *(cycles.denominator for _, cycles, _ in moved)))
+    ticks, tasks, dependences = graph.ticks_per_cycle, list(graph.tasks), list(graph.dependences)
     for transfer, cycles, every in moved:
         name = f"{'store' if transfer.written else 'load'} {transfer.tensor}"
         while any(task.name == name for task in tasks):
@@ -149,6 +152,17 @@ def with_transfers(
         ticks_per_cycle=ticks,
         loops=loops,
         notes=graph.notes,
+    )
+
+
+def _finer(graph: TaskGraph, ticks: int) -> TaskGraph:
+    """The graph in that many ticks per cycle; in as many as `FINEST` allows where these are too fine."""
+    factor = min(ticks // graph.ticks_per_cycle, FINEST)
+    return replace(
+        graph,
+        ticks_per_cycle=graph.ticks_per_cycle * factor,
+        tasks=tuple(replace(t, duration=t.duration * factor) for t in graph.tasks),
+        dependences=tuple(replace(d, latency=d.latency * factor, delay=d.delay * factor) for d in graph.dependences),
     )
 
 

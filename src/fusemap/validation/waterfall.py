@@ -142,7 +142,8 @@ def render_waterfall(
 
 def _title(schedule: Schedule) -> str:
     interval = _number(schedule.interval_cycles)
-    proof = "proven least" if schedule.gap == 0 else f"at least {_number(Fraction(schedule.proven))} proven"
+    least = Fraction(schedule.proven, schedule.graph.ticks_per_cycle)
+    proof = "proven least" if schedule.gap == 0 else f"at least {_number(least)} needed"
     return f"{schedule.graph.name}: one iteration every {interval} cycles ({proof})"
 
 
