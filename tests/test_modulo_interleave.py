@@ -11,7 +11,7 @@ from modulo_oracle import least_waiting, peak_waiting, rows_of
 import fusemap as fm
 from fusemap.mappers.interleave import Interleaving, Passing, Stream, interleave
 from fusemap.mappers.modulo_check import violations
-from fusemap.mappers.modulo_types import TaskGraph
+from fusemap.mappers.modulo_types import Dependence, Task, TaskGraph
 from fusemap.mappers.modulo_units import streams_of, unit_schedule, waiting_words
 from fusemap.mappers.tasks import tasks_of
 from fusemap.sim.evaluate import plan
@@ -153,3 +153,37 @@ def test_words_on_two_ways_agree() -> None:
     ahead = dict(zip(ways, found.backlog, strict=True))
     assert ahead[ways[0]] + ahead[ways[1]] == ahead[ways[2]]
     assert (found.period, found.waiting) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "edges", [("AB", "BC"), ("BC", "AB"), ("AB", "BC", "AC"), ("AC", "BC"), ("AB", "AC", "BC", "CD")]
+)
+@pytest.mark.parametrize("resources", ["xyxz", "xyzw", "xyyx"])
+@pytest.mark.parametrize("delay", [0, 3])
+def test_patterns_of_other_shapes_keep_their_words(edges: tuple[str, ...], resources: str, delay: int) -> None:
+    """Chains and forks, laid out as unit steps: all dependences hold and as many words wait as the pattern says."""
+    place = dict(zip("ABCD", resources, strict=True))
+    names = sorted({n for e in edges for n in e})
+    late = {e: delay if place[e[0]] != place[e[1]] else 0 for e in edges}
+    graph = TaskGraph(
+        name="shape",
+        tasks=tuple(Task(name=n, resource=place[n], duration=3) for n in names),
+        dependences=tuple(Dependence(producer=e[0], consumer=e[1], latency=3 + late[e], delay=late[e]) for e in edges),
+    )
+    units = tuple(Stream(name=n, resource=place[n], steps=3) for n in names)
+    pattern = interleave(units, tuple(Passing(producer=e[0], consumer=e[1]) for e in edges))
+    if delay and not _one_offset_per_array(graph, place):
+        with pytest.raises(fm.InputError, match="no one pattern fits"):
+            unit_schedule(pattern, graph)
+        return
+    found = unit_schedule(pattern, graph)
+    assert violations(found) == ()
+    assert waiting_words(found, pattern, graph) == pattern.waiting
+
+
+def _one_offset_per_array(graph: TaskGraph, place: dict[str, str]) -> bool:
+    """Can every array be given one time before the others that makes up for the delays? Tried out."""
+    arrays = sorted({place[t.name] for t in graph.tasks})
+    hops = [(place[d.producer], place[d.consumer], d.delay) for d in graph.dependences]
+    tries = (dict(zip(arrays, times, strict=True)) for times in product((0, 3, 6, 9), repeat=len(arrays)))
+    return any(all(early[a] - early[b] == delay for a, b, delay in hops) for early in tries)

@@ -62,6 +62,11 @@ class Interleaving:
         """The pattern of one array."""
         return dict(self.slots)[resource]
 
+    @property
+    def leads(self) -> dict[str, tuple[int, int]]:
+        """Of each passing stream: the group that words tie it to, and the words it leads by when the period starts."""
+        return _leads(self.passings, self.backlog)
+
     def to_json(self) -> dict[str, object]:
         """The pattern as plain lists and dictionaries."""
         return {
@@ -143,20 +148,7 @@ class _Problem:
                 choices.append([b for b in every if (b - ahead) % steps == 0])
             else:
                 choices.append(list(every))
-        return (backlog for backlog in itertools.product(*choices) if self._agrees(backlog))
-
-    def _agrees(self, backlog: Backlog) -> bool:
-        """Is every stream as many words ahead of another on all ways between them? Word n is for step n."""
-        ahead: dict[int, int] = {}
-        for first in range(len(self.passing)):
-            ahead.setdefault(first, 0)
-            for _ in self.ends:
-                for (producer, consumer), words in zip(self.ends, backlog, strict=True):
-                    if consumer in ahead:
-                        ahead.setdefault(producer, ahead[consumer] + words)
-                    elif producer in ahead:
-                        ahead[consumer] = ahead[producer] - words
-        return all(ahead[p] - ahead[c] == words for (p, c), words in zip(self.ends, backlog, strict=True))
+        return (backlog for backlog in itertools.product(*choices) if _agree(self.passings, backlog))
 
     def _first(self, stream: int, start: int) -> int:
         """Words of its current tile that a whole stream has passed when the period starts."""
@@ -207,6 +199,28 @@ class _Problem:
                 return False
             total += waiting
         return total <= words
+
+
+def _leads(passings: Sequence[Passing], backlog: Backlog) -> dict[str, tuple[int, int]]:
+    """(group, words ahead within it) of each stream, along any way between two of them."""
+    leads: dict[str, tuple[int, int]] = {}
+    for group, first in enumerate(passings):
+        leads.setdefault(first.consumer, (group, 0))
+        for _ in passings:
+            for p, words in zip(passings, backlog, strict=True):
+                if p.consumer in leads:
+                    tied, ahead = leads[p.consumer]
+                    leads.setdefault(p.producer, (tied, ahead + words))
+                elif p.producer in leads:
+                    tied, ahead = leads[p.producer]
+                    leads[p.consumer] = (tied, ahead - words)
+    return leads
+
+
+def _agree(passings: Sequence[Passing], backlog: Backlog) -> bool:
+    """Is every stream as many words ahead of another on all ways between them? Word n is for step n."""
+    leads = _leads(passings, backlog)
+    return all(leads[p.producer][1] - leads[p.consumer][1] == n for p, n in zip(passings, backlog, strict=True))
 
 
 def _placements(problem: _Problem, whole: frozenset[str]) -> Iterator[dict[int, int]]:

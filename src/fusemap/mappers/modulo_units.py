@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -59,12 +58,12 @@ def unit_schedule(pattern: Interleaving, graph: TaskGraph) -> Schedule:
         Task(name=f"{s.name}[{n}]", resource=s.resource, duration=1) for s in pattern.streams for n in range(s.work)
     )
     dependences = _unit_dependences(pattern, graph)
-    units = TaskGraph(name=f"{graph.name}, unit steps", tasks=tasks, dependences=dependences, loops=graph.loops)
-    start = _staged(pattern, graph, units, at)
+    steps = TaskGraph(name=f"{graph.name}, unit steps", tasks=tasks, dependences=dependences, loops=graph.loops)
+    start = _staged(pattern, graph, steps, at)
     ends = [start[t.name] + 1 for t in tasks]
     bounds = busy_ticks(tasks)
     return Schedule(
-        graph=units,
+        graph=steps,
         interval=pattern.period,
         starts=tuple((t.name, start[t.name]) for t in tasks),
         resource_bounds=tuple(bounds.items()),
@@ -95,7 +94,7 @@ def waiting_words(schedule: Schedule, pattern: Interleaving, graph: TaskGraph) -
 
 def _stream(task: Task, graph: TaskGraph, space: EinsumSpace, machine: Machine) -> Stream:
     cycles = sum(unit.cycles for unit in units(machine, machine.array(task.resource), space))
-    steps = math.ceil(task.duration / (graph.ticks_per_cycle * cycles))
+    steps = -(-task.duration // (graph.ticks_per_cycle * cycles))
     return Stream(name=task.name, resource=task.resource, steps=steps, cycles=cycles)
 
 
@@ -112,43 +111,39 @@ def _delay(passing: Passing, graph: TaskGraph) -> int:
 
 def _cycles(pattern: Interleaving, graph: TaskGraph) -> dict[str, int]:
     """The cycle within the period of each unit step; arrays that send words start as much earlier as these travel."""
-    early: dict[str, int] = {}
-    resource = {s.name: s.resource for s in pattern.streams}
-    for p in pattern.passings:
-        if resource[p.producer] != resource[p.consumer]:
-            array, delay = resource[p.producer], _delay(p, graph)
-            if early.setdefault(array, delay) != delay:
-                raise input_error(
-                    f"words that leave {array} need {early[array]} and {delay} cycles: no one pattern fits"
-                )
-    ahead = _ahead(pattern)
+    early = _early(pattern, graph)
+    leads = pattern.leads
     at: dict[str, int] = {}
     for name, slots in pattern.slots:
         seen: dict[str, int] = {}
         for cycle, stream in enumerate(slots):
             if stream is None:
                 continue
-            work = next(s.work for s in pattern.streams if s.name == stream)
-            step = (seen.get(stream, 0) + ahead.get(stream, 0)) % work
+            of = next(s for s in pattern.streams if s.name == stream)
+            ahead = leads[stream][1] * of.cycles if stream in leads else 0
+            step = (seen.get(stream, 0) + ahead) % of.work
             seen[stream] = seen.get(stream, 0) + 1
             at[f"{stream}[{step}]"] = (cycle - early.get(name, 0)) % pattern.period
     return at
 
 
-def _ahead(pattern: Interleaving) -> dict[str, int]:
-    """How many unit steps a stream is ahead of its readers when the period starts: the words that wait there."""
-    ahead: dict[str, int] = {}
-    cycles = {s.name: s.cycles for s in pattern.streams}
-    for p, words in zip(pattern.passings, pattern.backlog, strict=True):
-        base = ahead.setdefault(p.consumer, 0)
-        ahead[p.producer] = (base // cycles[p.consumer] + words) * cycles[p.producer]
-    return ahead
+def _early(pattern: Interleaving, graph: TaskGraph) -> dict[str, int]:
+    """Cycles by which each array runs before those that take its words in the next cycle of the pattern."""
+    resource = {s.name: s.resource for s in pattern.streams}
+    hops = [(resource[p.producer], resource[p.consumer], _delay(p, graph)) for p in pattern.passings]
+    early = dict.fromkeys(resource.values(), 0)
+    for _ in hops:
+        for sender, taker, delay in hops:
+            early[sender] = max(early[sender], early[taker] + delay) if sender != taker else early[sender]
+    for sender, taker, delay in hops:
+        if early[sender] - early[taker] != delay:
+            raise input_error(f"words from {sender} to {taker} take {delay} cycles: no one pattern fits all of them")
+    return early
 
 
 def _unit_dependences(pattern: Interleaving, graph: TaskGraph) -> tuple[Dependence, ...]:
     streams = {s.name: s for s in pattern.streams}
-    passed = {(p.producer, p.consumer) for p in pattern.passings}
-    chained = {n for p in passed for n in p}
+    group = {name: lead[0] for name, lead in pattern.leads.items()}
     found = [
         Dependence(producer=f"{s.name}[{a}]", consumer=f"{s.name}[{b}]", latency=1)
         for s in pattern.streams
@@ -159,7 +154,7 @@ def _unit_dependences(pattern: Interleaving, graph: TaskGraph) -> tuple[Dependen
             continue
         one, other = streams[d.producer], streams[d.consumer]
         delay = d.delay // graph.ticks_per_cycle
-        stepwise = {d.producer, d.consumer} <= chained and one.steps == other.steps
+        stepwise = d.producer in group and group[d.producer] == group.get(d.consumer)
         words = range(one.steps) if stepwise else (None,)
         for n in words:
             last = one.work - 1 if n is None else (n + 1) * one.cycles - 1
@@ -177,9 +172,9 @@ def _unit_dependences(pattern: Interleaving, graph: TaskGraph) -> tuple[Dependen
     return tuple(found)
 
 
-def _staged(pattern: Interleaving, graph: TaskGraph, units: TaskGraph, at: dict[str, int]) -> dict[str, int]:
+def _staged(pattern: Interleaving, graph: TaskGraph, steps: TaskGraph, at: dict[str, int]) -> dict[str, int]:
     """The earliest starts that keep the cycles of the period, all dependences, and every word's wait below a period."""
-    edges = [(d.producer, d.consumer, d.latency - d.distance * pattern.period) for d in units.dependences]
+    edges = [(d.producer, d.consumer, d.latency - d.distance * pattern.period) for d in steps.dependences]
     edges += _no_period_late(pattern, graph, at)
     start = dict(at)
     for _ in range(len(start) + 1):
