@@ -11,15 +11,22 @@ from fusemap.mappers.mapspace.options import Prices
 from fusemap.mappers.search import OperandCost
 from fusemap.mappers.types import EinsumMapping, EinsumSpace
 from fusemap.mappers.units import units
-from fusemap.sim.actions import places
+from fusemap.sim.actions import places, register_files
 from fusemap.sim.reuse import analyse
 
 
-def prices(machine: Machine) -> Prices:
-    """Bytes to the outermost memory and pJ of every operand, and pJ of computing, as `evaluate` charges them."""
-    place_of = places(machine)
-    unit = {n: (p.read.value / p.words_per_access, p.write.value / p.words_per_access) for n, p in place_of.items()}
+def prices(machine: Machine, *, priced: bool = True) -> Prices:
+    """Bytes to the outermost memory and pJ of every operand, and pJ of computing, as `evaluate` charges them.
+
+    Unless `priced`, an energy is the bytes that the outermost memory moves, so that less traffic decides between
+    equals on a machine without prices. InputError names a price that is missing.
+    """
     outermost = machine.memories[0].name
+    unit = {name: (0.0, 0.0) for name in [*(m.name for m in machine.memories), *register_files(machine)]}
+    unit[outermost] = (float(machine.word_bytes), float(machine.word_bytes))
+    if priced:
+        found = places(machine)
+        unit = {n: (p.read.value / p.words_per_access, p.write.value / p.words_per_access) for n, p in found.items()}
 
     def operands(space: EinsumSpace, nest: EinsumMapping) -> Mapping[str, OperandCost]:
         traffic = {o.label: np.zeros(1) for o in space.operands}
@@ -34,7 +41,7 @@ def prices(machine: Machine) -> Prices:
         return {label: OperandCost(traffic_bytes=traffic[label], energy_pj=energy[label]) for label in traffic}
 
     def compute_pj(space: EinsumSpace, array: str) -> float:
-        found = units(machine, machine.array(array), space)
+        found = units(machine, machine.array(array), space) if priced else ()
         return sum(space.points * a.count * machine.action_energy(a).value for u in found for a in u.actions)
 
     def least_pj(space: EinsumSpace, array: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,10 @@ class Front:
         """Could a point with at least these costs be better than all that are known?"""
         return not any(self.beats(p, latency_s, energy_pj) for p in self.points)
 
+    def most_s(self) -> float:
+        """The latency above which a point is of no interest."""
+        return min((p.latency_s for p in self.points), default=math.inf) if self.objective == "latency" else math.inf
+
     def beats(self, point: Point, latency_s: float, energy_pj: float) -> bool:
         """Is the point at least as good for the objective (up to rounding)?"""
         slack = 1 + TIE
@@ -106,9 +111,24 @@ def explore(plan: Plan, setting: Setting, front: Front, tally: Tally) -> None:
     for order in orders(plan):
         for number, grid in enumerate(blocks(plan, setting.machine, BLOCK, setting.space)):
             chosen = {s.name: _choices(s, roles[s.name], order, plan, number, grid, setting) for s in plan.spaces}
-            _explore(plan, order, grid, chosen, need_words(plan, roles, chosen, grid), setting, front, tally)
+            ways = math.prod(c.considered for c in chosen.values()) * grid.points
+            tally.counted += ways
+            if front.admits(*_least(chosen, setting)):
+                _explore(plan, order, grid, chosen, need_words(plan, roles, chosen, grid), setting, front, tally)
+            else:
+                tally.pruned += ways
             if setting.stop():
                 return
+
+
+def _least(chosen: Mapping[str, Choices], setting: Setting) -> tuple[float, float]:
+    """Latency and energy that no tile size of a plan goes below: sums of what its Einsums take at least."""
+    traffic = sum(c.least.traffic_bytes for c in chosen.values())
+    memory_s = traffic / float(setting.machine.memories[0].bandwidth_bytes_per_s or math.inf)
+    fastest = [min(cycles for _, cycles in c.least.cycles) for c in chosen.values()]
+    cycles = max(max(fastest), sum(fastest) / len(setting.machine.arrays))
+    energy = sum(c.least.energy_pj for c in chosen.values())
+    return max(memory_s, cycles / float(setting.machine.clock_hz)), energy
 
 
 def _choices(
@@ -121,8 +141,8 @@ def _choices(
     setting: Setting,
 ) -> Choices:
     """The choices of an Einsum, remembered: most plans of a segment differ in what a few Einsums do."""
-    loops = tuple(r for r in order if any(r == rank for rank, _ in space.ranks))
-    key = (space, roles, loops, plan.chunk, tuple(plan.outer), plan.common, plan.single, number)
+    tensors = tuple(o.tensor for o in space.operands)
+    key = (space.name, tensors, roles, order, plan.chunk, plan.common, plan.single, number)
     if key not in setting.memo:
         on = setting.space.array_of(space.name)
         setting.memo[key] = choices(space, roles, order, plan.chunk, grid, setting.machine, setting.prices, on)
@@ -141,7 +161,6 @@ def _explore(
 ) -> None:
     fits = need <= setting.capacity_words * (1 + TIE)
     ways = math.prod(c.considered for c in chosen.values())
-    tally.counted += ways * grid.points
     tally.unfit += ways * int((~fits).sum())
     tally.least_need_words = min(tally.least_need_words, float(need.min()))
     if not fits.any():
@@ -157,7 +176,8 @@ def _explore(
             continue
         tally.priced += ways
         clock = float(setting.machine.clock_hz)
-        for cycles, energy, picked in balanced(chosen, int(i), bool(overlapped[i]), front.objective):
+        most = front.most_s() * clock
+        for cycles, energy, picked in balanced(chosen, int(i), bool(overlapped[i]), front.objective, most):
             front.add(
                 Point(
                     latency_s=max(float(memory_s[i]), cycles / clock),
@@ -230,12 +250,14 @@ def _weights(arrays: Sequence[str]) -> list[dict[str, float]]:
 Balanced: TypeAlias = tuple[float, float, dict[str, Recipe]]
 
 
-def balanced(chosen: Mapping[str, Choices], index: int, overlapped: bool, objective: Objective) -> list[Balanced]:
+def balanced(
+    chosen: Mapping[str, Choices], index: int, overlapped: bool, objective: Objective, most_cycles: float = math.inf
+) -> list[Balanced]:
     """(cycles, energy, recipes) of the assignments that no other one beats, at one tile size.
 
     Cycles are those of the busiest array where Einsums overlap, else of all Einsums. Partial assignments are
     merged Einsum by Einsum; one whose arrays are all no less busy and which costs no less than another's can be
-    left out, as what follows adds the same to both.
+    left out, as what follows adds the same to both. So can one that takes more than `most_cycles` already.
     """
     arrays = list(dict.fromkeys(o.recipe.array for c in chosen.values() for o in c.options))
     partial: list[tuple[tuple[float, ...], float, tuple[tuple[str, Recipe], ...]]] = [((0.0,) * len(arrays), 0.0, ())]
@@ -245,6 +267,8 @@ def balanced(chosen: Mapping[str, Choices], index: int, overlapped: bool, object
             for option in _local(choice.options, index):
                 a = arrays.index(option.recipe.array) if overlapped else 0
                 new = tuple(v + float(option.cycles[index]) * (j == a) for j, v in enumerate(loads))
+                if max(new) > most_cycles * (1 + TIE):
+                    continue
                 grown.append((new, energy + float(option.energy_pj[index]), (*picked, (name, option.recipe))))
         partial = _undominated(grown, objective)
     return [(max(loads), energy, dict(picked)) for loads, energy, picked in partial]
@@ -265,11 +289,33 @@ _Partial: TypeAlias = tuple[tuple[float, ...], float, tuple[tuple[str, Recipe], 
 
 
 def _undominated(grown: list[_Partial], objective: Objective) -> list[_Partial]:
-    if objective == "energy":
+    if objective == "energy" and grown:
         least = min(g[1] for g in grown)
         grown = [g for g in grown if g[1] <= least * (1 + TIE)]
+    grown.sort(key=lambda g: (g[1], g[0]))
+    if grown and len(grown[0][0]) == 2:
+        return _stairs(grown)
     kept: list[_Partial] = []
-    for item in sorted(grown, key=lambda g: (g[1], g[0])):
+    for item in grown:
         if not any(all(a <= b * (1 + TIE) for a, b in zip(k[0], item[0], strict=True)) for k in kept):
             kept.append(item)
+    return kept
+
+
+def _stairs(grown: list[_Partial]) -> list[_Partial]:
+    """As above for two arrays: of what is cheaper, the least second load at each first load is a falling staircase."""
+    kept: list[_Partial] = []
+    first: list[float] = []
+    second: list[float] = []
+    for item in grown:
+        a, b = item[0]
+        at = bisect.bisect_right(first, a * (1 + TIE))
+        if at and second[at - 1] <= b * (1 + TIE):
+            continue
+        kept.append(item)
+        low = bisect.bisect_left(first, a)
+        high = low
+        while high < len(first) and second[high] >= b:
+            high += 1
+        first[low:high], second[low:high] = [a], [b]
     return kept

@@ -70,6 +70,15 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Least:
+    """What no option goes below at any tile size: bytes, pJ, and cycles on each array."""
+
+    traffic_bytes: float
+    energy_pj: float
+    cycles: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
     """All options of one Einsum that may be best somewhere, and what they share: bytes to the outer memory.
 
@@ -80,6 +89,7 @@ class Choices:
     traffic_bytes: Floats
     streams: Mapping[str, Floats]
     considered: int
+    least: Least
 
 
 def choices(
@@ -118,7 +128,14 @@ def choices(
                 considered += 1
                 _add(found, option)
     assert traffic is not None, space.name
-    return Choices(options=tuple(found), traffic_bytes=_full(traffic, grid), streams=streams, considered=considered)
+    moved_bytes = _full(traffic, grid)
+    arrays = dict.fromkeys(o.recipe.array for o in found)
+    least = Least(
+        traffic_bytes=float(moved_bytes.min()),
+        energy_pj=min(float(o.energy_pj.min()) for o in found),
+        cycles=tuple((a, min(float(o.cycles.min()) for o in found if o.recipe.array == a)) for a in arrays),
+    )
+    return Choices(options=tuple(found), traffic_bytes=moved_bytes, streams=streams, considered=considered, least=least)
 
 
 def _full(values: Any, grid: Grid) -> Floats:

@@ -92,8 +92,12 @@ def search(
     objective: Objective = "latency",
     space: Mapspace = EVERYTHING,
     stop: Callable[[], bool] = lambda: False,
+    limit: tuple[float, float] = (math.inf, math.inf),
 ) -> Found:
-    """The best mapping of a problem in the space of `plans`: proven, unless `stop` ends the search before."""
+    """The best mapping of a problem in the space of `plans`: proven, unless `stop` ends the search before.
+
+    Only mappings whose `value` is below `limit` are of interest; where there is none, the result has none.
+    """
     flow = flow_of(cascade, problem)
     setting = Setting(flow=flow, machine=machine, prices=prices, space=space, stop=stop)
     state = _State(problem=problem, setting=setting, objective=objective, tally=Tally())
@@ -123,6 +127,8 @@ def search(
     while queue and not setting.stop():
         key, _, at, points, lazy = heapq.heappop(queue)
         bound = key[0]
+        if key >= limit:
+            break
         if objective != "pareto" and done and key >= value(objective, done[0].latency_s, done[0].energy_pj):
             break
         cost = (sum(p.latency_s for p in points), sum(p.energy_pj for p in points))
@@ -142,7 +148,7 @@ def search(
             continue
         for later in after[at]:
             push(at, points, later - at)
-    proven = bool(done) and not setting.stop()
+    proven = not setting.stop()
     return Found(
         objective=objective,
         best=tuple(sorted(done, key=lambda d: value(objective, d.latency_s, d.energy_pj))),

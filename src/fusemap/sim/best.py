@@ -1,0 +1,266 @@
+"""Find the best mapping of a cascade: the searched space, and every built-in dataflow that fits, in one comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from fusemap.archspec.types import Machine, Workload
+from fusemap.diagnostics import DoesNotFit, InputError, Violation, input_error
+from fusemap.einsum_cascade.types import Cascade
+from fusemap.mappers.auto import require_arrays
+from fusemap.mappers.dataflow import load_dataflow, names
+from fusemap.mappers.legality import require_legal
+from fusemap.mappers.mapspace.factorings import factorings, require_free
+from fusemap.mappers.mapspace.flow import flow_of
+from fusemap.mappers.mapspace.front import Objective
+from fusemap.mappers.mapspace.search import Chain, Found, search, value
+from fusemap.mappers.mapspace.settle import NAME, settled
+from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
+from fusemap.mappers.match import matches
+from fusemap.mappers.space import make_problem
+from fusemap.mappers.types import Mapping as CascadeMapping
+from fusemap.mappers.types import Problem
+from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
+from fusemap.sim.mapcost import prices
+from fusemap.sim.report import Report, Timing
+
+Sizes: TypeAlias = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One mapping with its report (energy None where the machine lacks prices); `name` is a dataflow's or `searched`."""
+
+    name: str
+    problem: Problem = field(repr=False)
+    mapping: CascadeMapping = field(repr=False)
+    report: Timing
+    energy_pj: float | None
+    sizes: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best mapping found for an objective, and how sure that is.
+
+    `proven`: nothing in the space is better, and neither is a built-in dataflow; else `bound` is a value of the
+    objective that no mapping of the space goes below. `front` holds more than `best` for the objective "pareto".
+    `others` are the built-in dataflows that are legal, with what they cost.
+    """
+
+    objective: Objective
+    best: Candidate
+    front: tuple[Candidate, ...]
+    others: tuple[Candidate, ...]
+    proven: bool
+    bound: float
+    counted: int
+    priced: int
+    pruned: int
+    unfit: int
+    segments: int
+    explored: int
+    cuts: int
+    seconds: float
+
+    @property
+    def value(self) -> float:
+        """The objective's value of the best mapping (s, pJ, or s * pJ)."""
+        return _key(self.objective, self.best)[0]
+
+    @property
+    def gap(self) -> float:
+        """How far the best may be above the optimum, relatively: 0 when proven."""
+        return 0.0 if self.proven else self.value / self.bound - 1 if self.bound > 0 else math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a search stands, for those who watch it: ways to cut the open ranks done, of all."""
+
+    done: int
+    total: int
+    best: float
+
+
+def find_best(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    *,
+    objective: Objective = "latency",
+    sizes: Sizes | None = None,
+    space: Mapspace = EVERYTHING,
+    stop: Callable[[], bool] = lambda: False,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    dataflows: bool = True,
+) -> Best:
+    """The best mapping of a cascade on a machine in a space of mappings, open cuts of ranks (`M0`) included.
+
+    Everything is priced by the principled accounting, as `evaluate` does. InputError: something does not match,
+    or a size is open that changes what the cascade computes. DoesNotFit: no mapping of the space fits the buffer.
+    `stop` ends the search early; what was found by then is returned with its gap.
+    """
+    start = time.perf_counter()
+    _require_buffer(machine)
+    added = dict(sizes or {})
+    require_free(cascade, {**workload.sizes, **added})
+    priced = _has_prices(machine)
+    if not priced and objective != "latency":
+        prices(machine)  # says which price is missing
+    problems = _problems(cascade, machine, workload, added)
+    found = _searched(cascade, machine, problems, objective, space, priced, stop, watch)
+    others = _dataflows(cascade, machine, workload, added, priced) if dataflows else ()
+    chains = [(sizes_, problem, chain) for sizes_, problem, f in found for chain in f.best]
+    searched = [_candidate(cascade, machine, s, p, c, priced) for s, p, c in chains]
+    every = [*searched, *others]
+    if not every:
+        raise _nothing_fits(cascade, machine, workload, [f for _, _, f in found])
+    best = min(every, key=lambda c: _key(objective, c))
+    bounds = [f.bound for _, _, f in found if f.best or not f.proven]
+    tallies = [f.tally for _, _, f in found]
+    return Best(
+        objective=objective,
+        best=best,
+        front=_front(every) if objective == "pareto" else (best,),
+        others=tuple(others),
+        proven=len(found) == len(problems) and all(f.proven for _, _, f in found),
+        bound=min([*bounds, _key(objective, best)[0]]),
+        counted=sum(t.counted for t in tallies),
+        priced=sum(t.priced for t in tallies),
+        pruned=sum(t.pruned for t in tallies),
+        unfit=sum(t.unfit for t in tallies),
+        segments=max(f.segments for _, _, f in found),
+        explored=sum(f.explored for _, _, f in found),
+        cuts=len(problems),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _require_buffer(machine: Machine) -> None:
+    if len(machine.memories) < 2:
+        message = f"machine {machine.name} has no memory besides {machine.memories[0].name} to keep tiles in"
+        raise input_error(message, hint="a search needs an outer memory and a buffer")
+
+
+def _has_prices(machine: Machine) -> bool:
+    try:
+        prices(machine)
+    except InputError:
+        return False
+    return True
+
+
+def _problems(
+    cascade: Cascade, machine: Machine, workload: Workload, added: Sizes
+) -> list[tuple[tuple[tuple[str, int], ...], Problem]]:
+    """A problem for every way to cut the ranks that are left open."""
+    found = []
+    for cut in factorings(cascade, {**workload.sizes, **added}):
+        problem = make_problem(cascade, workload, {**added, **cut})
+        require_arrays(cascade, problem.spaces, machine)
+        found.append((tuple(cut.items()), problem))
+    return found
+
+
+_Found: TypeAlias = list[tuple[tuple[tuple[str, int], ...], Problem, Found]]
+
+
+def _searched(
+    cascade: Cascade,
+    machine: Machine,
+    problems: Sequence[tuple[tuple[tuple[str, int], ...], Problem]],
+    objective: Objective,
+    space: Mapspace,
+    priced: bool,
+    stop: Callable[[], bool],
+    watch: Callable[[Progress], None],
+) -> _Found:
+    """What the search finds for each cut, given the best that the cuts before have."""
+    cost = prices(machine, priced=priced)
+    found: _Found = []
+    limit = (math.inf, math.inf)
+    for number, (cut, problem) in enumerate(problems):
+        if stop() and any(f.best for _, _, f in found):
+            break
+        watch(Progress(done=number, total=len(problems), best=limit[0]))
+        result = search(cascade, problem, machine, cost, objective=objective, space=space, stop=stop, limit=limit)
+        found.append((cut, problem, result))
+        for chain in result.best if objective != "pareto" else ():
+            limit = min(limit, value(objective, chain.latency_s, chain.energy_pj))
+    return found
+
+
+def _candidate(
+    cascade: Cascade,
+    machine: Machine,
+    sizes: tuple[tuple[str, int], ...],
+    problem: Problem,
+    chain: Chain,
+    priced: bool,
+) -> Candidate:
+    """The chain as a mapping, evaluated as any other; its report must say what the search said."""
+    copied, mapping = settled(problem, flow_of(cascade, problem), machine, chain.points)
+    require_legal(copied, mapping, machine)
+    mapping = dataclasses.replace(mapping, tiles=(*sizes, *mapping.tiles))
+    report, energy = _report(copied, mapping, machine, priced)
+    agree = math.isclose(report.latency_s, chain.latency_s, rel_tol=1e-9)
+    agree = agree and (energy is None or math.isclose(energy, chain.energy_pj, rel_tol=1e-9))
+    if not agree:
+        raise AssertionError(
+            f"search and evaluation disagree on {problem.cascade}: {chain.latency_s} {report.latency_s}"
+        )
+    return Candidate(name=NAME, problem=copied, mapping=mapping, report=report, energy_pj=energy, sizes=sizes)
+
+
+def _report(problem: Problem, mapping: CascadeMapping, machine: Machine, priced: bool) -> tuple[Timing, float | None]:
+    if not priced:
+        return time_mapping(problem, mapping, machine), None
+    report: Report = evaluate_mapping(problem, mapping, machine)
+    return report, report.energy_pj
+
+
+def _dataflows(
+    cascade: Cascade, machine: Machine, workload: Workload, added: Sizes, priced: bool
+) -> tuple[Candidate, ...]:
+    """Every built-in dataflow that maps the cascade legally, with its report."""
+    found = []
+    for dataflow in map(load_dataflow, names()):
+        if not matches(cascade, dataflow):
+            continue
+        try:
+            problem, mapping = plan(cascade, machine, workload, dataflow, sizes=added)
+            report, energy = _report(problem, mapping, machine, priced)
+        except (InputError, DoesNotFit):
+            continue  # it is not for this machine or size; the search goes on without it
+        found.append(Candidate(name=dataflow.name, problem=problem, mapping=mapping, report=report, energy_pj=energy))
+    return tuple(found)
+
+
+def _key(objective: Objective, candidate: Candidate) -> tuple[float, float]:
+    energy = candidate.energy_pj
+    return value(objective, candidate.report.latency_s, candidate.report.traffic_bytes if energy is None else energy)
+
+
+def _front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates that no other one beats in latency and energy."""
+    kept: list[Candidate] = []
+    for c in sorted(candidates, key=lambda c: (c.report.latency_s, c.energy_pj or 0.0)):
+        if not kept or (c.energy_pj or 0.0) < (kept[-1].energy_pj or 0.0):
+            kept.append(c)
+    return tuple(kept)
+
+
+def _nothing_fits(cascade: Cascade, machine: Machine, workload: Workload, found: Sequence[Found]) -> DoesNotFit:
+    buffer = machine.memories[1]
+    need = min((f.tally.least_need_words for f in found), default=math.inf) * machine.word_bytes
+    limit = buffer.capacity_bytes or 0
+    subject = f"{cascade.name} for {workload.name} on {machine.name}, in the space that was searched"
+    what = f"{buffer.name}: the smallest tiles of any mapping"
+    hint = f"{buffer.name} is {need - limit:,.0f} B short" if need > limit else "no plan of the space is legal"
+    return DoesNotFit(subject, (Violation(what=what, need=need, limit=limit, unit="B", hint=hint),))
