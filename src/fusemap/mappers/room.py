@@ -14,13 +14,16 @@ def group_words(problem: Problem, mapping: Mapping, fusion: Fusion, memory: str)
     them to the last. A group with a loop over chunks that is the last to touch some and the first to touch
     others gives chunk after chunk of their room away: the larger ones count whole, the others with one chunk.
     """
-    own = [_tiles(problem, mapping, group.einsums, memory) for group in fusion.groups]
+    own = [_tiles(problem, mapping, group.einsums, memory, fusion.twice) for group in fusion.groups]
     span = {t: [g for g, tiles in enumerate(own) if t in tiles] for t in fusion.held}
     size = {t: max(own[g][t] for g in at) for t, at in span.items() if at}
     found = []
     for g, group in enumerate(fusion.groups):
         words = {t: n for t, n in own[g].items() if t not in size}
         words |= {t: n for t, n in size.items() if span[t][0] <= g <= span[t][-1]}
+        for tensor in {t for tiles in own for t in tiles} - set(words):
+            if _stays(problem, mapping, fusion, tensor):
+                words[tensor] = max(tiles.get(tensor, 0) for tiles in own)
         cut = {
             t for t in words if t in size and group.loops and _whole(problem, mapping, t, memory, group.loops[0].rank)
         }
@@ -33,7 +36,9 @@ def group_words(problem: Problem, mapping: Mapping, fusion: Fusion, memory: str)
     return tuple(found)
 
 
-def _tiles(problem: Problem, mapping: Mapping, einsums: tuple[str, ...], memory: str) -> dict[str, float]:
+def _tiles(
+    problem: Problem, mapping: Mapping, einsums: tuple[str, ...], memory: str, twice: frozenset[str]
+) -> dict[str, float]:
     found: dict[str, float] = {}
     for einsum in einsums:
         nest, own = mapping.nest(einsum), dict[str, float]()
@@ -42,7 +47,7 @@ def _tiles(problem: Problem, mapping: Mapping, einsums: tuple[str, ...], memory:
             if words:
                 own[operand.tensor] = own.get(operand.tensor, 0) + words
         for tensor, words in own.items():
-            found[tensor] = max(found.get(tensor, 0), words)
+            found[tensor] = max(found.get(tensor, 0), words * (2 if tensor in twice else 1))
     return found
 
 
@@ -70,3 +75,19 @@ def _whole(problem: Problem, mapping: Mapping, tensor: str, memory: str, chunk: 
             if at is not None and any(p.rank == chunk for p in nest.levels[at].loops):
                 return True
     return False
+
+
+def _stays(problem: Problem, mapping: Mapping, fusion: Fusion, tensor: str) -> bool:
+    """Does the next iteration of the shared loops use the same tile of a tensor from the outer memory?"""
+    einsums = [e for group in fusion.groups for e in group.einsums]
+    ranks: set[str] = set()
+    outside = False
+    for einsum in einsums:
+        operands = [o for o in problem.space(einsum).operands if o.tensor == tensor]
+        ranks.update(r for o in operands for r in o.ranks)
+        first = mapping.nest(einsum).levels[0]
+        outside |= bool(operands) and isinstance(first, Storage) and first.keeps(tensor)
+    chunked = any(p.rank in ranks for group in fusion.groups for p in group.loops)
+    innermost = next((p.rank for p in reversed(fusion.loops) if p.bound > 1), None)
+    same = innermost is not None and innermost not in ranks
+    return outside and same and (not chunked or tensor in fusion.held)

@@ -211,12 +211,14 @@ class Fusion:
     """What a phase does in time: for every iteration of `loops`, the groups one after another.
 
     Every Einsum of the phase has the ranks of `loops`; a group's loops are chunks of one further rank. The
-    tensors in `held` stay on chip from the group that makes (or first reads) them to the last that reads them.
+    tensors in `held` stay on chip from the group that makes (or first reads) them to the last that reads them. Of
+    those in `twice` two successive tiles are there at once.
     """
 
     loops: tuple[Loop, ...]
     groups: tuple[Group, ...]
     held: frozenset[str] = frozenset()
+    twice: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from fusemap.mappers.legality import require_legal
 from fusemap.mappers.mapspace.factorings import factorings, require_free
 from fusemap.mappers.mapspace.flow import flow_of
 from fusemap.mappers.mapspace.front import Objective
-from fusemap.mappers.mapspace.search import Chain, Found, search, value
+from fusemap.mappers.mapspace.search import Chain, Found, prepared, search, value
 from fusemap.mappers.mapspace.settle import NAME, settled
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
 from fusemap.mappers.match import matches
@@ -34,7 +34,7 @@ Sizes: TypeAlias = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One mapping with its report (energy None where the machine lacks prices); `name` is a dataflow's or `searched`."""
+    """One mapping with its report; energy None where the machine lacks prices. `name`: a dataflow's, or `searched`."""
 
     name: str
     problem: Problem = field(repr=False)
@@ -114,8 +114,9 @@ def find_best(
     if not priced and objective != "latency":
         prices(machine)  # says which price is missing
     problems = _problems(cascade, machine, workload, added)
-    found = _searched(cascade, machine, problems, objective, space, priced, stop, watch)
     others = _dataflows(cascade, machine, workload, added, priced) if dataflows else ()
+    limit = min((_key(objective, o) for o in others), default=(math.inf, math.inf))
+    found = _searched(cascade, machine, problems, objective, space, priced, limit, stop, watch)
     chains = [(sizes_, problem, chain) for sizes_, problem, f in found for chain in f.best]
     searched = [_candidate(cascade, machine, s, p, c, priced) for s, p, c in chains]
     every = [*searched, *others]
@@ -178,18 +179,23 @@ def _searched(
     objective: Objective,
     space: Mapspace,
     priced: bool,
+    limit: tuple[float, float],
     stop: Callable[[], bool],
     watch: Callable[[Progress], None],
 ) -> _Found:
-    """What the search finds for each cut, given the best that the cuts before have."""
+    """What the search finds for each cut that is below a limit, the most promising first; each lowers the limit."""
     cost = prices(machine, priced=priced)
     found: _Found = []
-    limit = (math.inf, math.inf)
-    for number, (cut, problem) in enumerate(problems):
+    ready = [
+        (c, p, prepared(cascade, p, machine, cost, objective=objective, space=space, stop=stop)) for c, p in problems
+    ]
+    if objective == "pareto":
+        limit = (math.inf, math.inf)
+    for number, (cut, problem, state) in enumerate(sorted(ready, key=lambda r: r[2].promise)):
         if stop() and any(f.best for _, _, f in found):
             break
         watch(Progress(done=number, total=len(problems), best=limit[0]))
-        result = search(cascade, problem, machine, cost, objective=objective, space=space, stop=stop, limit=limit)
+        result = search(state, limit=limit)
         found.append((cut, problem, result))
         for chain in result.best if objective != "pareto" else ():
             limit = min(limit, value(objective, chain.latency_s, chain.energy_pj))

@@ -51,4 +51,8 @@ def prices(machine: Machine, *, priced: bool = True) -> Prices:
     def outer_pj(reads: float, writes: float) -> float:
         return reads * unit[outermost][0] + writes * unit[outermost][1]
 
-    return Prices(operands=operands, compute_pj=compute_pj, least_pj=least_pj, outer_pj=outer_pj)
+    def inner_pj(reads: float, writes: float) -> float:
+        prices_of = [unit[m.name] for m in machine.memories]
+        return reads * min(read for read, _ in prices_of) + writes * min(write for _, write in prices_of)
+
+    return Prices(operands=operands, compute_pj=compute_pj, least_pj=least_pj, outer_pj=outer_pj, inner_pj=inner_pj)

@@ -53,21 +53,37 @@ def roles_of(plan: Plan, flow: Flow) -> Roles:
     return found
 
 
-def need_words(plan: Plan, roles: Roles, chosen: Mapping[str, Choices], grid: Grid) -> Floats:
+def need_words(
+    plan: Plan, order: Sequence[str], roles: Roles, chosen: Mapping[str, Choices], grid: Grid, flow: Flow
+) -> Floats:
     """Words that the buffer must hold at once, over all groups: tiles of the group, and what is held.
 
     In a group that is the last to read one held tensor and the first to make another, chunk by chunk, the room
-    of the one passes to the other: all of the larger and a chunk of the smaller are there at once.
+    of the one passes to the other: all of the larger and a chunk of the smaller are there at once. A tile that
+    is used again in the next iteration of the outer loops stays while the other groups run.
     """
     need: Any = np.zeros(grid.points)
     span = {t: _span(plan, t) for t in plan.held}
-    for g, part in enumerate(plan.parts):
+    twice = doubled(plan, flow)
+    tiles_of: list[dict[str, Any]] = []
+    stays = {t: _stays(plan, t, order, grid) for t in plan.outside}
+    for part in plan.parts:
         tiles: dict[str, Any] = {}
         for space in part.spaces:
             for tensor, tile in _tiles(space, roles[space.name], chosen[space.name], grid).items():
-                tiles[tensor] = np.maximum(tiles.get(tensor, 0), tile)
+                tiles[tensor] = np.maximum(tiles.get(tensor, 0), tile * (2 if tensor in twice else 1))
+        tiles_of.append(tiles)
+    for g, part in enumerate(plan.parts):
+        tiles = tiles_of[g]
         held = {t: _held(plan, t, roles, grid) for t, (first, last) in span.items() if first <= g <= last}
         loose = sum((w for t, w in tiles.items() if t not in held), np.zeros(1))
+        for tensor in stays:
+            here = tensor in held if tensor in span else False
+            for h, others in enumerate(tiles_of):
+                if h != g and tensor in others and tensor not in span:
+                    loose = loose + others[tensor] * stays[tensor]
+            if tensor in span and not here:
+                loose = loose + _held(plan, tensor, roles, grid) * stays[tensor]
         cut = {r.tensor for rs in roles.values() for r in rs if r.whole} if part.looped else set()
         dying = [t for t in held if t in cut and span[t][1] == g > span[t][0]]
         born = [t for t in held if t in cut and span[t][0] == g < span[t][1]]
@@ -111,3 +127,35 @@ def _held(plan: Plan, tensor: str, roles: Roles, grid: Grid) -> Any:
                 own = own + words(operand, grid, whole=plan.chunk if whole else "")
         found = np.maximum(found, own)
     return found
+
+
+def doubled(plan: Plan, flow: Flow) -> frozenset[str]:
+    """Tensors of which two successive tiles are in the buffer at once.
+
+    An Einsum reads the old one after the new one was made: `PRM = exp(RM[m1] - RM[m1+1])`.
+    """
+    place = {s.name: i for i, s in enumerate(plan.spaces)}
+    return frozenset(
+        e.tensor
+        for e in flow.edges
+        if plan.chunk in e.carried or set(plan.outer) & e.carried
+        if e.producer in place and place.get(e.consumer, -1) > place[e.producer]
+    )
+
+
+def _stays(plan: Plan, tensor: str, order: Sequence[str], grid: Grid) -> Any:
+    """1 where the next iteration of the outer loops uses the same tile of a tensor from the outer memory again."""
+    ranks = frozenset[str]().union(*(o.ranks for s in plan.spaces for o in s.operands if o.tensor == tensor))
+    same: Any = np.zeros(grid.points)
+    if len(plan.parts) == 1:
+        return same
+    inner = np.ones(grid.points, dtype=bool)  # all loops inside this one take a single step
+    whole = plan.chunk not in ranks or np.asarray(grid.steps(plan.chunk) == 1) if plan.chunk else True
+    if tensor in plan.held:
+        whole = True
+    for rank in reversed(order):
+        steps = np.asarray(grid.steps(rank))
+        if rank not in ranks:
+            same = np.maximum(same, np.asarray(inner & (steps > 1) & whole, dtype=np.float64))
+        inner = inner & (steps == 1)
+    return same

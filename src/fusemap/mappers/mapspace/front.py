@@ -18,6 +18,7 @@ from fusemap.mappers.mapspace.grid import Floats, Grid, blocks, orders
 from fusemap.mappers.mapspace.options import Choices, Option, Prices, Recipe, Role, choices
 from fusemap.mappers.mapspace.plan import Plan
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
+from fusemap.mappers.search import OperandCost
 from fusemap.mappers.types import EinsumSpace
 
 Objective: TypeAlias = Literal["latency", "energy", "edp", "pareto"]
@@ -96,7 +97,9 @@ class Setting:
     prices: Prices
     space: Mapspace = EVERYTHING
     stop: Callable[[], bool] = lambda: False
-    memo: dict[Hashable, Choices] = field(default_factory=dict, repr=False)  # choices that plans have in common
+    # what plans of one segment have in common: choices, and costs of operands by Einsum
+    memo: dict[Hashable, Choices] = field(default_factory=dict, repr=False)
+    costs: dict[Hashable, dict[Hashable, OperandCost]] = field(default_factory=dict, repr=False)
 
     @property
     def capacity_words(self) -> float:
@@ -114,7 +117,16 @@ def explore(plan: Plan, setting: Setting, front: Front, tally: Tally) -> None:
             ways = math.prod(c.considered for c in chosen.values()) * grid.points
             tally.counted += ways
             if front.admits(*_least(chosen, setting)):
-                _explore(plan, order, grid, chosen, need_words(plan, roles, chosen, grid), setting, front, tally)
+                _explore(
+                    plan,
+                    order,
+                    grid,
+                    chosen,
+                    need_words(plan, order, roles, chosen, grid, setting.flow),
+                    setting,
+                    front,
+                    tally,
+                )
             else:
                 tally.pruned += ways
             if setting.stop():
@@ -145,7 +157,9 @@ def _choices(
     key = (space.name, tensors, roles, order, plan.chunk, plan.common, plan.single, number)
     if key not in setting.memo:
         on = setting.space.array_of(space.name)
-        setting.memo[key] = choices(space, roles, order, plan.chunk, grid, setting.machine, setting.prices, on)
+        costs = setting.costs.setdefault((*key[:1], order, plan.chunk, plan.common, plan.single, number), {})
+        machine, prices = setting.machine, setting.prices
+        setting.memo[key] = choices(space, roles, order, plan.chunk, grid, machine, prices, costs, on)
     return setting.memo[key]
 
 

@@ -90,10 +90,12 @@ def largest_parts(values: Floats | int, limit: Floats | int) -> Floats:
     >>> largest_parts(np.array([12.0, 7.0]), 8)
     array([6., 7.])
     """
-    pairs = np.stack(np.broadcast_arrays(np.atleast_1d(values), np.atleast_1d(limit)))
-    distinct, inverse = np.unique(pairs, axis=1, return_inverse=True)
-    parts = [_part(int(v), int(n)) for v, n in distinct.T]
-    return np.array(parts, dtype=np.float64)[inverse.reshape(-1)]
+    room = np.minimum(limit, values)
+    key = np.asarray(values * (float(np.max(room)) + 1) + room, dtype=np.float64).reshape(-1)
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    wanted, rooms = (np.broadcast_to(v, np.broadcast(values, room).shape).reshape(-1) for v in (values, room))
+    parts = [_part(int(wanted[i]), int(rooms[i])) for i in first]
+    return np.array(parts, dtype=np.float64)[inverse]
 
 
 @lru_cache(maxsize=1 << 14)

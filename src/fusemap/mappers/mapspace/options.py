@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,13 +29,14 @@ class Prices:
     """What a search is told of costs: of moving operands, and of computing one Einsum on an array, in pJ.
 
     `least_pj` is what an Einsum costs at least on an array, whatever its nest; `outer_pj` what it takes to read and
-    to write words of the outer memory.
+    to write words of the outer memory, `inner_pj` of the cheapest memory that can hold them.
     """
 
     operands: OperandPrices
     compute_pj: Callable[[EinsumSpace, str], float]
     least_pj: Callable[[EinsumSpace, str], float]
     outer_pj: Callable[[float, float], float]
+    inner_pj: Callable[[float, float], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +102,14 @@ def choices(
     grid: Grid,
     machine: Machine,
     prices: Prices,
+    memo: dict[Hashable, OperandCost],
     on: str | None = None,
 ) -> Choices:
-    """Every array (or just the one it is to run `on`), assignment of ranks to its dimensions and loop order."""
+    """Every array (or just the one it is to run `on`), assignment of ranks to its dimensions and loop order.
+
+    An operand costs the same whatever becomes of the others, so that `memo` remembers each on its own, for plans
+    that differ in other tensors.
+    """
     shared = [*(r for r in outer if _has(space, r)), *([chunk] if _has(space, chunk) else [])]
     streams = {
         r.tensor: _used_once(space, r.tensor, shared, grid) for r in roles if r.outer and r.alone and not r.whole
@@ -122,7 +129,8 @@ def choices(
             cycles = per_point * space.points / math.prod(b for b in bounds.values())
             for order in _inner_orders(space, steps):
                 recipe = Recipe(array=array.name, spread=spread, order=order)
-                moved, energy = _priced(space, roles, outer, chunk, recipe, grid, machine, prices, streams)
+                nest = _Nest(space=space, outer=outer, chunk=chunk, bounds=bounds, steps=steps)
+                moved, energy = _priced(nest, roles, recipe, grid, machine, prices, streams, memo)
                 traffic = moved if traffic is None else traffic
                 option = Option(recipe=recipe, cycles=_full(cycles, grid), energy_pj=_full(energy + compute, grid))
                 considered += 1
@@ -235,28 +243,46 @@ def _used_once(space: EinsumSpace, tensor: str, loops: Sequence[str], grid: Grid
     return np.asarray(uses == 1, dtype=np.float64)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nest:
+    """What the nests of one spread have in common."""
+
+    space: EinsumSpace
+    outer: Sequence[str]
+    chunk: str
+    bounds: Mapping[tuple[str, str], Floats]
+    steps: Mapping[str, Any]
+
+
 def _priced(
-    space: EinsumSpace,
+    nest: _Nest,
     roles: Sequence[Role],
-    outer: Sequence[str],
-    chunk: str,
     recipe: Recipe,
     grid: Grid,
     machine: Machine,
     prices: Prices,
     streams: Mapping[str, Floats],
+    memo: dict[Hashable, OperandCost],
 ) -> tuple[Floats, Floats]:
     """Bytes to the outer memory and pJ of moving all operands, each passing the buffer by where its words allow."""
-    tensor = {o.label: o.tensor for o in space.operands}
-    kept = prices.operands(space, nest_of(space, roles, outer, chunk, recipe, grid, machine, frozenset()))
-    moved = sum((c.traffic_bytes for c in kept.values()), np.zeros(1))
-    energy = sum((c.energy_pj for c in kept.values()), np.zeros(1))
-    passing = frozenset(t for t, where in streams.items() if where.any())
-    if passing:
-        past = prices.operands(space, nest_of(space, roles, outer, chunk, recipe, grid, machine, passing))
-        for label in (label for label in kept if tensor[label] in passing):
-            saved = streams[tensor[label]] * (kept[label].energy_pj - past[label].energy_pj)
-            energy = energy - saved
+    of = {r.tensor: r for r in roles}
+    moved = energy = np.zeros(1)
+    for operand in nest.space.operands:
+        role = of[operand.tensor]
+        ways = [frozenset[str]()]
+        if operand.tensor in streams and streams[operand.tensor].any():
+            ways.append(frozenset({operand.tensor}))
+        costs = []
+        for streamed in ways:
+            key = (operand, recipe, role.outer, role.whole, bool(streamed))
+            if key not in memo:
+                alone = dataclasses.replace(nest.space, operands=(operand,))
+                levels = _levels(nest, (role,), recipe, grid, machine, streamed)
+                memo[key] = prices.operands(alone, levels)[operand.label]
+            costs.append(memo[key])
+        moved, energy = moved + costs[0].traffic_bytes, energy + costs[0].energy_pj
+        if len(costs) > 1:
+            energy = energy - streams[operand.tensor] * (costs[0].energy_pj - costs[1].energy_pj)
     return moved, energy
 
 
@@ -270,13 +296,20 @@ def nest_of(
     machine: Machine,
     streamed: frozenset[str],
 ) -> EinsumMapping:
-    """The nest of one Einsum; its bounds are arrays over the grid (see `settled` for one point)."""
-    ranks = [r for r, _ in space.ranks]
+    """The nest of one Einsum; its bounds are arrays over the grid."""
     bounds = lanes(space, machine.array(recipe.array), recipe.spread, grid)
     steps = _steps(space, bounds, grid)
-    shared = tuple(_loop(r, grid.steps(r)) for r in outer if r in ranks)
+    nest = _Nest(space=space, outer=outer, chunk=chunk, bounds=bounds, steps=steps)
+    return _levels(nest, roles, recipe, grid, machine, streamed)
+
+
+def _levels(
+    nest: _Nest, roles: Sequence[Role], recipe: Recipe, grid: Grid, machine: Machine, streamed: frozenset[str]
+) -> EinsumMapping:
+    ranks, chunk = [r for r, _ in nest.space.ranks], nest.chunk
+    shared = tuple(_loop(r, grid.steps(r)) for r in nest.outer if r in ranks)
     chunks = (_loop(chunk, grid.steps(chunk)),) if chunk in ranks else ()
-    inner = tuple(_loop(r, steps[r]) for r in recipe.order)
+    inner = tuple(_loop(r, nest.steps[r]) for r in recipe.order)
     keep = {
         0: frozenset(r.tensor for r in roles if r.outer),
         1: frozenset(r.tensor for r in roles if r.whole),
@@ -289,10 +322,10 @@ def nest_of(
         Storage(memory=buffer, loops=inner, keep=keep[2]),
     ]
     for dim, spread in recipe.spread:
-        loops = tuple(_loop(r, bounds[dim, r]) for r in spread)
+        loops = tuple(_loop(r, nest.bounds[dim, r]) for r in spread)
         levels.append(Fanout(array=recipe.array, dim=dim, loops=loops))
     levels.append(Storage(memory=f"{recipe.array}.registers", keep=None))
-    return EinsumMapping(einsum=space.name, array=recipe.array, levels=tuple(levels))
+    return EinsumMapping(einsum=nest.space.name, array=recipe.array, levels=tuple(levels))
 
 
 def _loop(rank: str, bound: Any) -> Loop:

@@ -63,15 +63,24 @@ Segment = frozenset[str]
 
 
 @dataclass(slots=True, kw_only=True)
-class _State:
-    """What is known of the segments so far."""
+class Search:
+    """A search that has not begun, or what it knows of the segments so far; `to_go` bounds what is left from each."""
 
     problem: Problem
     setting: Setting
     objective: Objective
     tally: Tally
     fronts: dict[Segment, Front] = field(default_factory=dict)
+    downsets: tuple[Segment, ...] = ()
+    after: Mapping[Segment, tuple[Segment, ...]] = field(default_factory=dict)
+    to_go: dict[Segment, tuple[float, float]] = field(default_factory=dict)
     bounds: dict[Segment, tuple[float, float]] = field(default_factory=dict)
+    compute: dict[tuple[str, frozenset[str]], tuple[tuple[float, ...], float]] = field(default_factory=dict)
+
+    @property
+    def promise(self) -> tuple[float, float]:
+        """The `value` that no mapping goes below, and what decides between equals."""
+        return value(self.objective, *self.to_go[self.downsets[0]])
 
 
 def value(objective: Objective, latency_s: float, energy_pj: float) -> tuple[float, float]:
@@ -83,7 +92,7 @@ def value(objective: Objective, latency_s: float, energy_pj: float) -> tuple[flo
     return latency_s * energy_pj, latency_s
 
 
-def search(
+def prepared(
     cascade: Cascade,
     problem: Problem,
     machine: Machine,
@@ -92,17 +101,23 @@ def search(
     objective: Objective = "latency",
     space: Mapspace = EVERYTHING,
     stop: Callable[[], bool] = lambda: False,
-    limit: tuple[float, float] = (math.inf, math.inf),
-) -> Found:
+) -> Search:
+    """The search of a problem's mappings with bounds for all segments, before any is explored."""
+    flow = flow_of(cascade, problem)
+    setting = Setting(flow=flow, machine=machine, prices=prices, space=space, stop=stop)
+    state = Search(problem=problem, setting=setting, objective=objective, tally=Tally())
+    state.downsets, state.after = segments(flow)
+    state.to_go = _bounds_to_go(state, state.downsets, state.after)
+    return state
+
+
+def search(state: Search, *, limit: tuple[float, float] = (math.inf, math.inf)) -> Found:
     """The best mapping of a problem in the space of `plans`: proven, unless `stop` ends the search before.
 
     Only mappings whose `value` is below `limit` are of interest; where there is none, the result has none.
     """
-    flow = flow_of(cascade, problem)
-    setting = Setting(flow=flow, machine=machine, prices=prices, space=space, stop=stop)
-    state = _State(problem=problem, setting=setting, objective=objective, tally=Tally())
-    downsets, after = segments(flow)
-    rest = _bounds_to_go(state, downsets, after)
+    setting, objective = state.setting, state.objective
+    downsets, after, rest = state.downsets, state.after, state.to_go
     last = downsets[-1]
     ticket = itertools.count()
     queue: list[tuple[tuple[float, float], int, Segment, tuple[Point, ...], Segment | None]] = []
@@ -164,7 +179,7 @@ def _beaten(known: list[tuple[float, float]], cost: tuple[float, float]) -> bool
     return any(a <= cost[0] and b <= cost[1] for a, b in known)
 
 
-def _front(state: _State, segment: Segment) -> Front:
+def _front(state: Search, segment: Segment) -> Front:
     """The best points of a segment, explored once."""
     if segment not in state.fronts:
         keep: Objective = "pareto" if state.objective in ("edp", "pareto") else state.objective
@@ -172,11 +187,13 @@ def _front(state: _State, segment: Segment) -> Front:
         for plan in plans(state.setting.flow, state.problem, segment, state.setting.space):
             explore(plan, state.setting, front, state.tally)
         state.fronts[segment] = front
+        state.setting.memo.clear()  # plans of other segments have other loops
+        state.setting.costs.clear()
     return state.fronts[segment]
 
 
 def _bounds_to_go(
-    state: _State, downsets: tuple[Segment, ...], after: Mapping[Segment, tuple[Segment, ...]]
+    state: Search, downsets: tuple[Segment, ...], after: Mapping[Segment, tuple[Segment, ...]]
 ) -> dict[Segment, tuple[float, float]]:
     """Least latency and least energy from each point in time to the end, over the bounds of segments."""
     found: dict[Segment, tuple[float, float]] = {downsets[-1]: (0.0, 0.0)}
@@ -189,10 +206,11 @@ def _bounds_to_go(
     return found
 
 
-def _bound(state: _State, segment: Segment) -> tuple[float, float]:
+def _bound(state: Search, segment: Segment) -> tuple[float, float]:
     """Latency and energy that no mapping of the segment goes below.
 
-    Every tensor that enters or leaves is moved at least once; every point is computed, on at most all lanes.
+    Every tensor that enters or leaves is moved at least once; every point is computed, on at most all lanes. What
+    one Einsum makes for another is written to a memory, and each of its words is read there by each reader.
     """
     if segment not in state.bounds:
         machine, flow = state.setting.machine, state.setting.flow
@@ -200,10 +218,12 @@ def _bound(state: _State, segment: Segment) -> tuple[float, float]:
         entering, leaving = _compulsory_words(state.problem, flow, spaces, segment)
         memory = machine.memories[0]
         memory_s = (entering + leaving) * machine.word_bytes / float(memory.bandwidth_bytes_per_s or math.inf)
-        cycles, energy = _least_compute(spaces, state.setting)
+        cycles, energy = _least_compute(state, spaces, segment)
         state.bounds[segment] = (
             max(memory_s, cycles / float(machine.clock_hz)),
-            energy + state.setting.prices.outer_pj(entering, leaving),
+            energy
+            + state.setting.prices.outer_pj(entering, leaving)
+            + state.setting.prices.inner_pj(*_inside_words(spaces)),
         )
     return state.bounds[segment]
 
@@ -225,27 +245,53 @@ def _compulsory_words(problem: Problem, flow: Flow, spaces: list[EinsumSpace], s
     return sum(n for (_, out), n in words.items() if not out), sum(n for (_, out), n in words.items() if out)
 
 
-def _least_compute(spaces: list[EinsumSpace], setting: Setting) -> tuple[float, float]:
-    """Cycles of the busiest array and pJ of all points, each Einsum on its best array with all lanes."""
-    arrays = setting.machine.arrays
-    cycles = np.full((len(spaces), len(arrays)), math.inf)
-    energy = 0.0
-    for i, space in enumerate(spaces):
-        able = []
-        for j, array in enumerate(arrays):
-            units = find_units(array, space.operators)
-            if units is not None:
-                free = math.prod(n for r, n in space.ranks if r not in space.sequential)
-                cycles[i, j] = sum(u.cycles for u in units) * space.points / min(array.pes, free)
-                able.append(setting.prices.least_pj(space, array.name))
-        energy += min(able, default=0.0)
+def _inside_words(spaces: list[EinsumSpace]) -> tuple[int, int]:
+    """Words that the Einsums read of what others among them make, and that they write for them."""
+    made = {s.output.tensor for s in spaces}
+    reads: dict[tuple[str, str], int] = {}
+    writes: dict[str, int] = {}
+    for space in spaces:
+        extents = dict(space.ranks)
+        for operand in space.operands:
+            size = math.prod(extents[r] for r in operand.ranks)
+            if not operand.is_output and operand.tensor in made:
+                key = (space.name, operand.tensor)
+                reads[key] = min(size, reads.get(key, size))
+    for space in spaces:
+        if any(tensor == space.output.tensor for _, tensor in reads):
+            writes[space.name] = math.prod(dict(space.ranks)[r] for r in space.output.ranks)
+    return sum(reads.values()), sum(writes.values())
+
+
+def _least_compute(state: Search, spaces: list[EinsumSpace], segment: Segment) -> tuple[float, float]:
+    """Cycles of the busiest array and pJ of all points, each Einsum on its best array with all lanes.
+
+    A rank that a recurrence of the segment steps through is spread over no lanes.
+    """
+    stepped = state.setting.flow.stepped(segment)
+    arrays = len(state.setting.machine.arrays)
+    found = [_alone(state, space, stepped) for space in spaces]
+    cycles, energy = np.array([c for c, _ in found]), sum(e for _, e in found)
     least = float(cycles.min(axis=1).max())
-    if len(arrays) > 1:
-        for x in np.linspace(0, 1, 21):
-            weights = np.array([x, 1 - x, *([0.0] * (len(arrays) - 2))])
-            with np.errstate(invalid="ignore"):
-                weighted = np.where(np.isinf(cycles), math.inf, cycles * weights)
-            least = max(least, float(weighted.min(axis=1).sum()))
-    else:
-        least = max(least, float(cycles.sum()))
+    for x in np.linspace(0, 1, 21) if arrays > 1 else [1.0]:
+        weights = np.array([x, 1 - x, *([0.0] * (arrays - 2))])[:arrays]
+        with np.errstate(invalid="ignore"):
+            weighted = np.where(np.isinf(cycles), math.inf, cycles * weights)
+        least = max(least, float(weighted.min(axis=1).sum()))
     return least, energy
+
+
+def _alone(state: Search, space: EinsumSpace, stepped: frozenset[str]) -> tuple[tuple[float, ...], float]:
+    """Least cycles of an Einsum on every array (inf where it cannot run), and its least pJ."""
+    key = (space.name, stepped)
+    if key not in state.compute:
+        able, cycles = [], []
+        free = math.prod(n for r, n in space.ranks if r not in space.sequential and r not in stepped)
+        for array in state.setting.machine.arrays:
+            units = find_units(array, space.operators)
+            cycles.append(math.inf)
+            if units is not None:
+                cycles[-1] = sum(u.cycles for u in units) * space.points / min(array.pes, free)
+                able.append(state.setting.prices.least_pj(space, array.name))
+        state.compute[key] = (tuple(cycles), min(able, default=0.0))
+    return state.compute[key]

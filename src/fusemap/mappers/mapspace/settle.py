@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fusemap.archspec.types import Machine
-from fusemap.mappers.mapspace.fit import roles_of
+from fusemap.mappers.mapspace.fit import doubled, roles_of
 from fusemap.mappers.mapspace.flow import Flow
 from fusemap.mappers.mapspace.front import Point
 from fusemap.mappers.mapspace.grid import Grid, extents_of
@@ -51,7 +51,7 @@ def settled(
         binding=tuple(phases),
         tiles=tiles,
         notes=tuple(notes),
-        fusion=tuple(_fusion(point) for point in points),
+        fusion=tuple(_fusion(point, flow) for point in points),
     )
     return dataclasses.replace(problem, spaces=tuple(spaces)), mapping
 
@@ -95,7 +95,7 @@ def _phase(name: str, point: Point, nests: dict[str, EinsumMapping]) -> Phase:
     return Phase(name=name, stages=(stage,), pipelined=len(nests) > 1)
 
 
-def _fusion(point: Point) -> Fusion:
+def _fusion(point: Point, flow: Flow) -> Fusion:
     plan, tiles = point.plan, dict(point.tiles)
     extents = extents_of(plan)
 
@@ -107,7 +107,9 @@ def _fusion(point: Point) -> Fusion:
         Group(loops=loop(plan.chunk) if part.looped else (), einsums=tuple(s.name for s in part.spaces))
         for part in plan.parts
     )
-    return Fusion(loops=tuple(p for r in point.order for p in loop(r)), groups=groups, held=plan.held)
+    return Fusion(
+        loops=tuple(p for r in point.order for p in loop(r)), groups=groups, held=plan.held, twice=doubled(plan, flow)
+    )
 
 
 def _notes(title: str, point: Point) -> list[str]:
