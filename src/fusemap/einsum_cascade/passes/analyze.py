@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from fusemap.diagnostics import DoesNotFit, InputError, did_you_mean, input_error
 from fusemap.einsum_cascade.analysis_sizes import known_sizes
-from fusemap.einsum_cascade.passes.carriers import Carriers, carriers_of, dependences
+from fusemap.einsum_cascade.passes.carriers import Carriers, carriers_of
 from fusemap.einsum_cascade.passes.edges import Links
 from fusemap.einsum_cascade.passes.instance import Instance, instance_of
 from fusemap.einsum_cascade.passes.instances import small_sizes
@@ -112,7 +112,7 @@ class _Workbench:
         self.domains = domains
         self.sizes = sizes
         self.least = least
-        self.needs = dependences(model.cascade)
+        self.needs = model.facts.needs
         self.small: Instance | None = None
 
     def row(self, of: RankOf) -> RankPasses | None:
@@ -176,7 +176,7 @@ class _Workbench:
         small = self._small() if left else None
         if small is None or len(small.points) > _POINTS:
             return ""
-        levels = reference_levels(small, of)
+        levels = reference_levels(small, of, facts=self.model.facts)
         counted = levels.passes if levels is not None else 1
         shown = ", ".join(f"{s} = {n}" for s, n in small.sizes.items())
         names = ", ".join(dict.fromkeys(left))
@@ -194,9 +194,9 @@ class _Workbench:
             return replace(
                 base, method="instance", upper=None, note="neither zones nor a small instance gave an answer"
             )
-        levels = reference_levels(small, of)
+        levels = reference_levels(small, of, facts=self.model.facts)
         alone = levels is None or levels.passes == 1  # then it is 1 with fewer touches too
-        direct = levels if alone else reference_levels(small, of, direct=True)
+        direct = levels if alone else reference_levels(small, of, direct=True, facts=self.model.facts)
         shown = ", ".join(f"{s} = {n}" for s, n in small.sizes.items())
         assignment = levels.assignment if levels is not None else ()
         return replace(

@@ -8,7 +8,7 @@ RM[m1] and RM[m1+1], are one touch: at the coordinate of the principal read, see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -59,11 +59,35 @@ class _Read:
     lookups: tuple[bool, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A read by one key, whatever the rank: how it moves, and what it touches if another tensor is asked for."""
+
+    at: frozenset[tuple[object, int]]
+    order: int
+    touch: Touch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Statement:
+    """An init or Einsum, the variables of its left side per index, its reads; `asks` are by read and key."""
+
+    einsum: Einsum
+    left: tuple[frozenset[VarName], ...]
+    reads: tuple[_Read, ...]
+    asks: dict[tuple[int, Key], _Ask] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the carriers of all ranks of a cascade are found from, computed once."""
+    """What the carriers of all ranks of a cascade are found from, computed once.
 
-    reads: tuple[tuple[Einsum, tuple[frozenset[VarName], ...], tuple[_Read, ...]], ...]
+    `needs` is as `dependences` tells; `readers` are the numbers of the statements that read a tensor.
+    """
+
+    statements: tuple[_Statement, ...]
+    needs: Mapping[TensorName, frozenset[TensorName]]
+    readers: Mapping[TensorName, frozenset[int]]
     found: dict[tuple[RankOf, bool], Carriers] = field(default_factory=dict)
 
 
@@ -73,12 +97,15 @@ def facts_of(cascade: Cascade) -> Facts:
     written: dict[TensorName, list[Access]] = {}
     for einsum in cascade.einsums:
         written.setdefault(einsum.name, []).append(einsum.output)
-    reads = []
-    for einsum in (*cascade.inits, *cascade.einsums):
+    statements = []
+    readers: dict[TensorName, set[int]] = {}
+    for number, einsum in enumerate((*cascade.inits, *cascade.einsums)):
         left = tuple(frozenset(rank_variables(i.expr)) for i in einsum.output.indices)
         mine = tuple(_read(einsum, a, written.get(a.tensor, []), needs) for a in accesses(einsum))
-        reads.append((einsum, left, mine))
-    return Facts(reads=tuple(reads))
+        statements.append(_Statement(einsum=einsum, left=left, reads=mine))
+        for read in mine:
+            readers.setdefault(read.access.tensor, set()).add(number)
+    return Facts(statements=tuple(statements), needs=needs, readers={t: frozenset(n) for t, n in readers.items()})
 
 
 def _read(
@@ -112,21 +139,24 @@ def carriers_of(cascade: Cascade, of: RankOf, *, direct: bool = False, facts: Fa
 
 
 def _carriers(facts: Facts, of: RankOf, direct: bool) -> Carriers:
+    """Round by round; in each, only what reads a tensor with a new key can touch otherwise than before."""
     keys: dict[TensorName, set[Key]] = {of.tensor: {base_key(of)}}
+    found: dict[int, tuple[Touch, ...]] = {}
+    fresh = {of.tensor}
+    while fresh:
+        again = frozenset[int]().union(*(facts.readers.get(t, ()) for t in fresh))
+        found.update((n, tuple(_touches(facts.statements[n], keys, of))) for n in again)
+        onto = {(facts.statements[n].einsum.name, t.onto) for n in again for t in found[n] if not direct}
+        fresh = set()
+        for name, key in onto:
+            if key is not None and key not in keys.get(name, ()):
+                keys.setdefault(name, set()).add(key)
+                fresh.add(name)
     touches: dict[TensorName, tuple[Touch, ...]] = {}
-    while True:
-        touches = {}
-        for einsum, left, reads in facts.reads:
-            if any(r.access.tensor in keys for r in reads):
-                found = tuple(_touches(einsum, left, reads, keys, of))
-                if found:
-                    touches[einsum.name] = (*touches.get(einsum.name, ()), *found)
-        onto = {(e, t.onto) for e, ts in touches.items() for t in ts if t.onto is not None and not direct}
-        new = [(e, k) for e, k in onto if k not in keys.get(e, ())]
-        if not new:
-            break
-        for name, key in new:
-            keys.setdefault(name, set()).add(key)
+    for n in sorted(found):
+        if found[n]:
+            name = facts.statements[n].einsum.name
+            touches[name] = (*touches.get(name, ()), *found[n])
     return Carriers(of=of, keys={t: frozenset(k) for t, k in keys.items()}, touches=touches)
 
 
@@ -141,50 +171,54 @@ def dependences(cascade: Cascade) -> Mapping[TensorName, frozenset[TensorName]]:
     for einsum in (*cascade.inits, *cascade.einsums):
         direct.setdefault(einsum.name, set()).update(a.tensor for a in accesses(einsum))
     closed = {t: set(d) for t, d in direct.items()}
-    changed = True
-    while changed:
-        changed = False
+    for between, beyond in closed.items():  # after each: all ways over the tensors so far
         for needed in closed.values():
-            more = {u for t in needed for u in closed.get(t, ())} - needed
-            changed = changed or bool(more)
-            needed |= more
+            if between in needed:
+                needed |= beyond
     return {t: frozenset(d) for t, d in closed.items()}
 
 
-def _touches(
-    einsum: Einsum,
-    left: tuple[frozenset[VarName], ...],
-    reads: tuple[_Read, ...],
-    keys: Mapping[TensorName, set[Key]],
-    of: RankOf,
-) -> Iterator[Touch]:
+def _touches(statement: _Statement, keys: Mapping[TensorName, set[Key]], of: RankOf) -> Iterator[Touch]:
     """Touches of one Einsum: all reads of T, and of the reads that move alike those that tell the coordinate best.
 
     That is T, then what does not need the Einsum itself; without a lag (RM[m1+1] as it is written) before with one.
     """
-    kept = frozenset[VarName]().union(*left)
-    found: list[tuple[frozenset[tuple[object, int]], int, Touch]] = []
-    for read in reads:
+    found: list[tuple[_Ask, int]] = []
+    for number, read in enumerate(statement.reads):
         tensor = read.access.tensor
-        for key in sorted(keys.get(tensor, ()), key=lambda k: (sorted(k.positions), k.against)):
-            used = frozenset[VarName]().union(*(read.used[k] for k in key.positions))
-            gathers = any(read.lookups[k] for k in key.positions)
-            sign = -1 if key.against else 1
-            at = frozenset((part, sign * c) for k in key.positions for part, c in read.moving[k])
-            onto = None
-            if used and used <= kept and not gathers and einsum.name != of.tensor:
-                held = frozenset(n for n, variables in enumerate(left) if used & variables)
-                onto = Key(held, against=any(c < 0 for _, c in at))
-            order = 0 if tensor == of.tensor else read.order + any(read.lags[k] for k in key.positions)
-            found.append((at, order, Touch(access=read.access, key=key, onto=onto, gathers=gathers)))
+        for key in _sorted(keys.get(tensor, ())):
+            ask = statement.asks.get((number, key))
+            if ask is None:
+                ask = statement.asks[number, key] = _ask(statement, read, key)
+            found.append((ask, 0 if tensor == of.tensor else ask.order))
     best: dict[frozenset[tuple[object, int]], int] = {}
-    for at, order, _ in found:
-        best[at] = min(order, best.get(at, order))
-    for at, order, touch in found:
-        if order == best[at] and at:
-            yield touch
-        elif touch.access.tensor == of.tensor:
-            yield replace(touch, onto=None)
+    for ask, order in found:
+        best[ask.at] = min(order, best.get(ask.at, order))
+    for ask, order in found:
+        principal = bool(ask.at) and order == best[ask.at]
+        if principal and statement.einsum.name != of.tensor:
+            yield ask.touch
+        elif principal or ask.touch.access.tensor == of.tensor:
+            yield replace(ask.touch, onto=None)
+
+
+def _sorted(keys: Collection[Key]) -> Collection[Key]:
+    return keys if len(keys) < 2 else sorted(keys, key=lambda k: (sorted(k.positions), k.against))
+
+
+def _ask(statement: _Statement, read: _Read, key: Key) -> _Ask:
+    """What a read by one key touches, and where its output carries the coordinate on."""
+    kept = frozenset[VarName]().union(*statement.left)
+    used = frozenset[VarName]().union(*(read.used[k] for k in key.positions))
+    gathers = any(read.lookups[k] for k in key.positions)
+    sign = -1 if key.against else 1
+    at = frozenset((part, sign * c) for k in key.positions for part, c in read.moving[k])
+    onto = None
+    if used and used <= kept and not gathers:
+        held = frozenset(n for n, variables in enumerate(statement.left) if used & variables)
+        onto = Key(held, against=any(c < 0 for _, c in at))
+    order = read.order + any(read.lags[k] for k in key.positions)
+    return _Ask(at, order, Touch(access=read.access, key=key, onto=onto, gathers=gathers))
 
 
 def _moving(expr: RankExpr) -> Iterator[tuple[object, int]]:

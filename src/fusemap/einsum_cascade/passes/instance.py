@@ -5,10 +5,11 @@ This is the definition side of the pass analysis: no algebra, only enumeration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, product
-from operator import eq, ge, gt, le, lt
+from operator import eq, ge, gt, itemgetter, le, lt
 
 from fusemap.einsum_cascade.linear import value
 from fusemap.einsum_cascade.operators import BUILTIN, Operators
@@ -20,7 +21,6 @@ from fusemap.einsum_cascade.types import (
     Affine,
     Apply,
     Cascade,
-    Chain,
     Einsum,
     Expr,
     FloorDiv,
@@ -31,6 +31,7 @@ from fusemap.einsum_cascade.types import (
 )
 
 Element = tuple[TensorName, tuple[int, ...]]
+_Form = Callable[[tuple[int, ...]], int]
 _RELATIONS = {"<": lt, "<=": le, ">": gt, ">=": ge, "==": eq}
 
 
@@ -80,14 +81,15 @@ def instance_of(cascade: Cascade, sizes: Mapping[str, int], *, operators: Operat
         present.update((access.tensor, at) for at in product(*shape))
     drafts = [d for e in (*cascade.inits, *cascade.einsums) for d in _drafts(cascade, known, e)]
     points = []
-    reachable = {d.writes for d in drafts} | present
+    reachable = _Reachable({d.writes for d in drafts} | present)
     for draft in _ordered(drafts, reachable):
         reads = tuple(
             Read(access=r.access, elements=kept)
             for r in draft.reads
-            if (kept := tuple(e for e in _candidates(r, reachable) if e in present))
+            if (kept := tuple(e for e in reachable.candidates(r) if e in present))
         )
-        if _is_present(draft.einsum.expr, {r.access for r in reads}, operators):
+        whole = len(reads) == len(draft.reads)
+        if whole or _is_present(draft.einsum.expr, {r.access for r in reads}, operators):
             points.append(Point(einsum=draft.einsum, at=draft.at, reads=reads, writes=draft.writes))
             present.add(draft.writes)
     elements: dict[TensorName, set[tuple[int, ...]]] = {}
@@ -128,49 +130,63 @@ class _Draft:
 def _drafts(cascade: Cascade, sizes: Sizes, einsum: Einsum) -> Iterator[_Draft]:
     variables = variables_of(einsum)
     chains = conditions_of(einsum)
-    read = accesses(einsum)
+    form = partial(_form, variables=variables, sizes=sizes)
+    filters = [([form(o) for o in c.operands], [_RELATIONS[r] for r in c.relations]) for c in chains]
+    left = [form(i.expr) for i in einsum.output.indices]
+    right = [(a, [None if isinstance(i.expr, Lookup) else form(i.expr) for i in a.indices]) for a in accesses(einsum)]
     for at in product(*(range(extent(cascade, sizes, v)) for v in variables)):
-        point = dict(zip(variables, at, strict=True))
-        if all(_holds(c, point, sizes) for c in chains):
-            writes = tuple(_coordinate(i.expr, point, sizes) for i in einsum.output.indices)
-            reads = tuple(_AnyOf(a, tuple(_maybe(i.expr, point, sizes) for i in a.indices)) for a in read)
-            yield _Draft(einsum, at, reads, (einsum.name, writes))
+        if all(_holds(operands, relations, at) for operands, relations in filters):
+            reads = tuple([_AnyOf(a, tuple([None if f is None else f(at) for f in forms])) for a, forms in right])
+            yield _Draft(einsum, at, reads, (einsum.name, tuple([f(at) for f in left])))
 
 
-def _maybe(expr: RankExpr, point: Mapping[VarName, int], sizes: Sizes) -> int | None:
-    return None if isinstance(expr, Lookup) else _coordinate(expr, point, sizes)
-
-
-def _coordinate(expr: RankExpr, point: Mapping[VarName, int], sizes: Sizes) -> int:
+def _form(expr: RankExpr, *, variables: tuple[VarName, ...], sizes: Sizes) -> _Form:
+    """The coordinate that an index is at a point, given by its variables in order."""
     if isinstance(expr, Affine):
         coefficients, constant = value(expr, sizes)
-        return constant + sum(c * point[v] for v, c in coefficients.items())
+        terms = [(variables.index(v), c) for v, c in coefficients.items()]
+        if len(terms) == 1 and terms[0][1] == 1 and not constant:
+            return itemgetter(terms[0][0])
+        return lambda at: constant + sum(c * at[n] for n, c in terms)
     if isinstance(expr, Lookup):
         raise TypeError("only data tell this coordinate")
-    quotient, rest = divmod(point[expr.var], sizes[expr.shape])
-    return quotient if isinstance(expr, FloorDiv) else rest
+    place, size = variables.index(expr.var), sizes[expr.shape]
+    return (lambda at: at[place] // size) if isinstance(expr, FloorDiv) else (lambda at: at[place] % size)
 
 
-def _holds(chain: Chain, point: Mapping[VarName, int], sizes: Sizes) -> bool:
-    operands = [_coordinate(o, point, sizes) for o in chain.operands]
-    return all(_RELATIONS[r](a, b) for (a, b), r in zip(pairwise(operands), chain.relations, strict=True))
+def _holds(operands: Iterable[_Form], relations: Iterable[Callable[[int, int], bool]], at: tuple[int, ...]) -> bool:
+    values = [f(at) for f in operands]
+    return all(holds(a, b) for (a, b), holds in zip(pairwise(values), relations, strict=True))
 
 
-def _candidates(read: _AnyOf, elements: set[Element]) -> tuple[Element, ...]:
-    tensor = read.access.tensor
-    if None not in read.pattern:
-        fixed = tuple(c for c in read.pattern if c is not None)
-        return ((tensor, fixed),) if (tensor, fixed) in elements else ()
-    return tuple(
-        sorted(
-            (t, at)
-            for t, at in elements
-            if t == tensor and all(p is None or p == c for p, c in zip(read.pattern, at, strict=True))
+class _Reachable:
+    """The elements that may be present."""
+
+    def __init__(self, elements: set[Element]) -> None:
+        self.elements = elements
+        self.found: dict[tuple[TensorName, tuple[int | None, ...]], tuple[Element, ...]] = {}
+
+    def candidates(self, read: _AnyOf) -> tuple[Element, ...]:
+        """Those that a read may return."""
+        key = read.access.tensor, read.pattern
+        if key not in self.found:
+            self.found[key] = self._candidates(*key)
+        return self.found[key]
+
+    def _candidates(self, tensor: TensorName, pattern: tuple[int | None, ...]) -> tuple[Element, ...]:
+        if None not in pattern:
+            fixed = tuple(c for c in pattern if c is not None)
+            return ((tensor, fixed),) if (tensor, fixed) in self.elements else ()
+        return tuple(
+            sorted(
+                (t, at)
+                for t, at in self.elements
+                if t == tensor and all(p is None or p == c for p, c in zip(pattern, at, strict=True))
+            )
         )
-    )
 
 
-def _ordered(drafts: list[_Draft], reachable: set[Element]) -> Iterator[_Draft]:
+def _ordered(drafts: list[_Draft], reachable: _Reachable) -> Iterator[_Draft]:
     """Every point after all points that write what it reads; depth first, without recursion."""
     writers: dict[Element, list[int]] = {}
     for number, draft in enumerate(drafts):
@@ -188,7 +204,7 @@ def _ordered(drafts: list[_Draft], reachable: set[Element]) -> Iterator[_Draft]:
                 continue
             stack.append((number, True))
             for read in drafts[number].reads:
-                for element in _candidates(read, reachable):
+                for element in reachable.candidates(read):
                     stack += [(w, False) for w in writers.get(element, ()) if w not in done and w != number]
 
 

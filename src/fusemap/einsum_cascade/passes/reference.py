@@ -6,10 +6,11 @@ passes = max over fibers of max{l : touches of level >= l hit every coordinate},
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from fusemap.einsum_cascade.passes.carriers import Carriers, Key, base_key, carriers_of
+from fusemap.einsum_cascade.passes.carriers import Carriers, Facts, Key, Touch, base_key, carriers_of
 from fusemap.einsum_cascade.passes.instance import Element, Instance, Point
 from fusemap.einsum_cascade.passes.ranks import Digit, RankOf
 from fusemap.einsum_cascade.types import TensorName
@@ -25,8 +26,12 @@ class Levels:
     assignment: tuple[tuple[TensorName, int], ...]
 
 
-def reference_levels(instance: Instance, of: RankOf, *, direct: bool = False) -> Levels | None:
+def reference_levels(
+    instance: Instance, of: RankOf, *, direct: bool = False, facts: Facts | None = None
+) -> Levels | None:
     """Passes of (tensor, rank) on the instance by its definition; None if nothing reads the tensor along the rank.
+
+    `facts` are those of the instance's cascade, if known.
 
     >>> from fusemap.einsum_cascade.catalog import load
     >>> from fusemap.einsum_cascade.passes.instance import instance_of
@@ -36,15 +41,25 @@ def reference_levels(instance: Instance, of: RankOf, *, direct: bool = False) ->
     >>> [(r.tensor, reference_levels(tiny, r).passes) for r in owned_ranks(cascade) if r.tensor in "AB"]
     [('A', 2), ('B', 1)]
     """
-    carriers = carriers_of(instance.cascade, of, direct=direct)
+    carriers = carriers_of(instance.cascade, of, direct=direct, facts=facts)
     if not carriers.touches:
         return None
     best: Levels | None = None
+    steps = _steps(instance, carriers)
     for fiber in _fibers(instance, of):
-        levels = _fiber_levels(instance, carriers, fiber)
+        levels = _fiber_levels(steps, of, fiber)
         if levels is not None and (best is None or levels.passes > best.passes):
             best = levels
     return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A point, the elements it reads, and those of them by which it may touch a fiber."""
+
+    point: Point
+    reads: tuple[Element, ...]
+    touches: tuple[tuple[Touch, tuple[Element, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +105,33 @@ def digit_value(instance: Instance, digit: Digit, coordinate: int) -> int:
     return coordinate if digit.whole else coordinate // digit_stride(instance, digit) % instance.sizes[digit.shape]
 
 
-def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Levels | None:
-    key = base_key(carriers.of)
+def _steps(instance: Instance, carriers: Carriers) -> list[_Step]:
+    """The points that touch, and those that they need: no other adds to the level of a touch."""
+    found: list[_Step] = []
+    needed: set[Element] = set()
+    for point in reversed(instance.points):
+        touches = carriers.touches.get(point.einsum.name, ())
+        if touches or point.writes in needed:
+            reads = tuple(e for r in point.reads for e in r.elements)
+            needed.update(reads)
+            found.append(_Step(point, reads, tuple((t, _elements(point, t)) for t in touches)))
+    found.reverse()
+    return found
+
+
+def _elements(point: Point, touch: Touch) -> tuple[Element, ...]:
+    return tuple(e for read in point.reads if read.access == touch.access for e in read.elements)
+
+
+def _fiber_levels(steps: Sequence[_Step], of: RankOf, fiber: _Fiber) -> Levels | None:
+    key = base_key(of)
     carried: dict[tuple[Element, Key], int] = {(e, key): 1 << c for e, c in fiber.coordinates.items()}
     before: dict[Element, Masks] = {}
     covered: dict[TensorName, list[int]] = {}
-    for point in instance.points:
-        touched, asked = _touch(carriers, carried, point)
-        masks = _union(before.get(e, ()) for r in point.reads for e in r.elements)
+    for step in steps:
+        point = step.point
+        touched, asked = _touch(carried, step) if step.touches else (0, 0)
+        masks = _union([before[e] for e in step.reads if e in before])
         if touched | asked:
             level = 1 + next((n for n, m in enumerate(masks) if m != fiber.full), len(masks))
             masks = _union((masks, (touched,) * level if touched else ()))
@@ -105,6 +139,8 @@ def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Leve
             mine += [0] * (level - len(mine))
             for n in range(level):
                 mine[n] |= touched | asked
+        if not masks:
+            continue  # nothing of the fiber was touched up to here
         before[point.writes] = _union((before.get(point.writes, ()), masks))
     if not covered:
         return None
@@ -114,31 +150,28 @@ def _fiber_levels(instance: Instance, carriers: Carriers, fiber: _Fiber) -> Leve
     return Levels(passes=passes, assignment=tuple((e, n) for e, n in own if n))
 
 
-def _touch(carriers: Carriers, carried: dict[tuple[Element, Key], int], point: Point) -> tuple[int, int]:
+def _touch(carried: dict[tuple[Element, Key], int], step: _Step) -> tuple[int, int]:
     """The coordinates that the point touches, and those of which it may touch any; what it writes carries the former.
 
     A data-dependent read may ask for any coordinate, but visits one: what follows it has not seen the fiber.
     """
     touched = asked = 0
-    for touch in carriers.touches.get(point.einsum.name, ()):
+    for touch, elements in step.touches:
         mask = 0
-        for read in point.reads:
-            if read.access == touch.access:
-                for element in read.elements:
-                    mask |= carried.get((element, touch.key), 0)
+        for element in elements:
+            mask |= carried.get((element, touch.key), 0)
         touched |= 0 if touch.gathers else mask
         asked |= mask if touch.gathers else 0
         if mask and touch.onto is not None:
-            at = (point.writes, touch.onto)
+            at = (step.point.writes, touch.onto)
             carried[at] = carried.get(at, 0) | mask
     return touched, asked
 
 
 def _union(many: Iterable[Masks]) -> Masks:
     """Level by level, the coordinates in any of them."""
-    total: list[int] = []
+    total: Masks = ()
     for masks in many:
-        total += [0] * (len(masks) - len(total))
-        for n, mask in enumerate(masks):
-            total[n] |= mask
-    return tuple(total)
+        if masks != total:
+            total = tuple(a | b for a, b in zip_longest(total, masks, fillvalue=0)) if total else masks
+    return total
