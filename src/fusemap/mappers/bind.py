@@ -12,6 +12,7 @@ from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Violation
 from fusemap.einsum_cascade import scope
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.auto import require_arrays, single_einsum_nest
+from fusemap.mappers.bind_fusion import fusions, loop_bound, with_copies
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, Kept, read_table
 from fusemap.mappers.faults import name_faults, nest_faults
 from fusemap.mappers.names import LazyNames
@@ -22,6 +23,7 @@ from fusemap.mappers.types import (
     EinsumMapping,
     EinsumSpace,
     Fanout,
+    Fusion,
     Level,
     Loop,
     Mapping,
@@ -59,7 +61,11 @@ def map_cascade(
     binder = _Binder(
         cascade=cascade, dataflow=dataflow, machine=machine, problem=problem, names=names, cost=cost, bounds={}
     )
-    return problem, binder.mapping()
+    copied = with_copies(problem, dataflow.model)
+    if copied is not problem:
+        with_them = dataclasses.replace(binder, problem=copied)
+        binder = with_them if with_them.covers() else binder
+    return binder.problem, binder.mapping()
 
 
 def map_einsum(
@@ -140,9 +146,14 @@ class _Binder:
             self._nest(s) if s.name in covered else self._searched(s, mates[s.name]) for s in self.problem.spaces
         )
         tiles = tuple((n, self.names[n]) for n in model.tiles if self.names.known(n))
+        binding, fusion = self._binding(covered, nests)
         return Mapping(
-            dataflow=self.dataflow.name, einsums=nests, binding=self._binding(covered, nests), tiles=tiles, notes=notes
+            dataflow=self.dataflow.name, einsums=nests, binding=binding, tiles=tiles, notes=notes, fusion=fusion
         )
+
+    def covers(self) -> bool:
+        """True when the file maps Einsums of the cascade, rather than leaving all of them to a search."""
+        return bool(self._covered()[0])
 
     def _require_sound(self, found: tuple[Diagnostic, ...] = ()) -> None:
         """InputError for faults of the file: those `found`, and those of its nests and binding on this machine."""
@@ -204,10 +215,12 @@ class _Binder:
             if level.spatial is not None:
                 levels.append(Fanout(array=array.name, dim=array.dim(level.spatial).name, loops=loops))
                 continue
-            memory = level.memory or ""
+            memory, touched = level.memory or "", frozenset(o.tensor for o in space.operands)
             keep = kept.get(memory, frozenset())
-            if memory == self.machine.memories[0].name:
-                keep |= self.problem.external & {o.tensor for o in space.operands}
+            if level.keep is not None:
+                keep = touched & frozenset(level.keep)
+            elif memory == self.machine.memories[0].name:
+                keep |= self.problem.external & touched
             levels.append(Storage(memory=memory, loops=loops, keep=None if i == last else keep))
         mapped = EinsumMapping(einsum=space.name, array=array.name, levels=tuple(levels))
         if model.search is not None:
@@ -230,11 +243,7 @@ class _Binder:
         if key not in self.bounds:
             path = ("nests", nest, "levels", level, "loops", index, rank)
             expression = self.dataflow.model.nests[nest].levels[level].loops[index][rank]
-            value = self.dataflow.located(expression, *path).evaluate(self.names)
-            if value != int(value) or value < 1:
-                message = f"loop bound {expression} of {rank} is {value:g}, expected a positive integer"
-                raise self.dataflow.document.error(path, message)
-            self.bounds[key] = int(value)
+            self.bounds[key] = loop_bound(self.dataflow, self.names, expression, path)
         return self.bounds[key]
 
     def _kept(self, einsum: str, memory: str, items: Kept) -> frozenset[str]:
@@ -267,15 +276,21 @@ class _Binder:
         nest, at, split = single_einsum_nest(space, self.machine)
         return best_split(space, nest, _share(self.machine, at, mates), at, split, self.cost)
 
-    def _binding(self, covered: frozenset[str], nests: tuple[EinsumMapping, ...]) -> tuple[Phase, ...]:
-        """The file's phases, and one for each Einsum (or recurrence) that was mapped on its own, in order."""
+    def _binding(
+        self, covered: frozenset[str], nests: tuple[EinsumMapping, ...]
+    ) -> tuple[tuple[Phase, ...], tuple[Fusion, ...]]:
+        """The file's phases, and one for each Einsum (or recurrence) that was mapped on its own, in order.
+
+        With them what they do in time, where the file says it (for all phases, or none).
+        """
         phases = [self._phase(i) for i in range(len(self.dataflow.model.binding))] if covered else []
         array = {nest.einsum: nest.array for nest in nests}
         for group in self._alone(covered):
             stages = tuple(Stage(name=e, work=((array[e], (e,)),)) for e in group)
             phases.append(Phase(name=", ".join(group), stages=stages, pipelined=len(group) > 1))
         order = in_order([p.einsums for p in phases], self.problem.reads)
-        return tuple(phases[i] for i in order)
+        fusion = fusions(self.dataflow, self.cascade, self.problem, nests, self.names) if covered else ()
+        return tuple(phases[i] for i in order), tuple(fusion[i] for i in order if fusion)
 
     def _alone(self, covered: frozenset[str]) -> tuple[tuple[str, ...], ...]:
         """The Einsums that the file does not map; those of a recurrence together."""

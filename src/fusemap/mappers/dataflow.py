@@ -25,11 +25,15 @@ Kept = list[str | dict[str, ExpressionField]]
 
 
 class LevelModel(SpecModel):
-    """A level of a nest: `memory` with temporal loops, or `spatial` (an array dimension) with spatial ones."""
+    """A level of a nest: `memory` with temporal loops, or `spatial` (an array dimension) with spatial ones.
+
+    `keep` lists just what this level keeps, instead of the Einsum's entry; with it a memory may have several levels.
+    """
 
     memory: str | None = None
     spatial: str | None = None
     loops: Loops = Field(default_factory=list)
+    keep: list[str] | None = None
 
 
 class NestModel(SpecModel):
@@ -66,9 +70,15 @@ class SpillModel(SpecModel):
 
 
 class EinsumModel(SpecModel):
-    """How one Einsum runs; `keep` lists tensors per memory, `{T: expression}` keeps T when it is not zero."""
+    """How one Einsum runs; `keep` lists tensors per memory, `{T: expression}` keeps T when it is not zero.
+
+    With `copy_of` the entry computes another Einsum again: `QK@1` with `copy_of: QK` makes a tensor `QK@1`, which the
+    entries with `reads: {QK: QK@1}` read in place of QK.
+    """
 
     nest: str | list[ChoiceModel]
+    copy_of: str | None = None
+    reads: dict[str, str] = Field(default_factory=dict)
     keep: dict[str, Kept] = Field(default_factory=dict)
     spill: SpillModel | None = None
     search: SearchModel | None = None
@@ -102,6 +112,27 @@ class PhaseModel(SpecModel):
     stages: list[StageModel]
 
 
+class GroupModel(SpecModel):
+    """Einsums that run in turn in every iteration of a loop over chunks of one rank (or once, without a loop)."""
+
+    loops: Loops = Field(default_factory=list)
+    einsums: list[str]
+
+
+class FusionModel(SpecModel):
+    """What a phase does in time: for every iteration of `loops`, its groups one after another.
+
+    The loops are those of the outermost level of all its nests, a group's those of the level below. The tensors in
+    `held` stay on chip from the first group that touches them to the last; of those in `twice`, and of any that an
+    iteration reads from the one before after making its own, two tiles are there. Room is asked for group by group.
+    """
+
+    loops: Loops = Field(default_factory=list)
+    groups: list[GroupModel]
+    held: list[str] = Field(default_factory=list)
+    twice: list[str] = Field(default_factory=list)
+
+
 class ParametersModel(SpecModel):
     """Numbers looked up in a table by `key` columns; where no row matches, `rules` compute them."""
 
@@ -132,7 +163,10 @@ Choices = dict[str, DivisorsModel | list[ExpressionField | Setting]]
 
 
 class DataflowModel(SpecModel):
-    """A dataflow file; a search may set the names of `choices`, which have values without it too."""
+    """A dataflow file; a search may set the names of `choices`, which have values without it too.
+
+    `fusion` describes the phases of `binding` one by one, or is left out.
+    """
 
     description: str
     source: str
@@ -147,6 +181,7 @@ class DataflowModel(SpecModel):
     in_place: list[list[str]] = Field(default_factory=list)
     otherwise: Literal["search", "refuse"] = "refuse"
     binding: list[PhaseModel] = Field(default_factory=list)
+    fusion: list[FusionModel] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from fusemap.archspec.document import Path
 from fusemap.archspec.types import Machine
 from fusemap.diagnostics import Diagnostic, did_you_mean, nearest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, NestModel, StageModel
+from fusemap.mappers.faults_fusion import fusion_faults
 from fusemap.mappers.types import Problem
 from fusemap.mappers.units import cannot_compute, find_units
 
@@ -39,7 +40,7 @@ def nest_faults(dataflow: Dataflow, problem: Problem, machine: Machine) -> tuple
         checker.levels(einsum, entry, machine, sound)
     checker.binding(machine)
     checker.memories(machine)
-    return tuple(checker.found)
+    return (*checker.found, *fusion_faults(dataflow, problem))
 
 
 def storage_names(machine: Machine) -> tuple[str, ...]:
@@ -72,6 +73,10 @@ class _Checker:
     def einsum(self, einsum: str, model: EinsumModel) -> None:
         at: Path = ("einsums", einsum)
         present = [s.name for s in self.problem.spaces]
+        copies = self.dataflow.model.einsums
+        plain = [name for name in present if name not in copies or copies[name].copy_of is None]
+        if model.copy_of is not None and not self.known((*at, "copy_of"), model.copy_of, plain, "no Einsum to copy"):
+            return
         if einsum not in present:
             meant = f"dataflow {self.dataflow.name} is for {', '.join(self.dataflow.model.cascades)}"
             hint = f"{did_you_mean(einsum, present)} ({meant})"
@@ -79,6 +84,7 @@ class _Checker:
             return
         touched = sorted({o.tensor for o in self.problem.space(einsum).operands})
         absent = f"Einsum {einsum} does not touch"
+        self.reads(einsum, model)
         for memory, kept in model.keep.items():
             for i, item in enumerate(kept):
                 path: Path = (*at, "keep", memory, i)
@@ -90,6 +96,20 @@ class _Checker:
         if model.spill is not None:
             for i, tensor in enumerate(model.spill.tensors or ()):
                 self.known((*at, "spill", "tensors", i), tensor, touched, absent)
+
+    def reads(self, einsum: str, model: EinsumModel) -> None:
+        """Each tensor that an entry reads in place of another is that of a copy of the Einsum that makes it."""
+        entries = self.dataflow.model.einsums
+        copies = {name: entry.copy_of for name, entry in entries.items() if entry.copy_of is not None}
+        touched = {o.tensor for o in self.problem.space(einsum).operands}
+        for tensor, copy in model.reads.items():
+            path: Path = ("einsums", einsum, "reads", tensor)
+            if not self.known(path, copy, list(copies), "no entry copies an Einsum as"):
+                continue
+            if copies[copy] != tensor:
+                self.fail(path, f"{copy} is a copy of {copies[copy]}, not of {tensor}")
+            elif copy not in touched:
+                self.fail(path, f"Einsum {einsum} does not read {tensor}", key=True)
 
     def levels(self, einsum: str, model: EinsumModel, machine: Machine, sound: Sequence[str]) -> None:
         """Nests, memories and ranks that the entry of an Einsum names."""
@@ -179,23 +199,46 @@ class _Checker:
                     absent = f"array {nest.array} has no dimension"
                     self.known((*path, "spatial"), level.spatial, arrays[nest.array], absent)
             elif self.known((*path, "memory"), level.memory or "", list(order), _lacks(machine, "memory")):
-                last = self._in_order((*path, "memory"), order, level.memory or "", last, machine)
+                inside = nest.levels[i - 1] if i else level
+                again = level.memory == inside.memory and None not in (level.keep, inside.keep) and i > 0
+                last = self._in_order((*path, "memory"), order, level.memory or "", last, machine, again=again)
                 if spread and last < len(machine.memories):
                     self.fail(
                         (*path, "memory"),
                         f"{level.memory} stands inside the fanout over {spread}, but there is only one",
                     )
+            if level.keep is not None:
+                self._keeps((*path, "keep"), name, nest, i)
         if last < 0 and len(self.found) == before:
             self.fail((*at, "levels"), f"nest {name} has no memory level")
         return len(self.found) == before
 
-    def _in_order(self, path: Path, order: dict[str, int], memory: str, last: int, machine: Machine) -> int:
-        """Memories stand from the outermost in, each once, registers (in any order) after them."""
+    def _keeps(self, path: Path, name: str, nest: NestModel, index: int) -> None:
+        """A level's own keep set: of a memory that is not the innermost, and of tensors that are there."""
+        level = nest.levels[index]
+        users = [e for e, entry in self.dataflow.model.einsums.items() if name in _nests(entry)]
+        if level.memory is None:
+            self.fail(path, "only a memory keeps tensors", key=True)
+        elif not any(inner.memory is not None for inner in nest.levels[index + 1 :]):
+            self.fail(path, f"the innermost memory, {level.memory}, keeps everything", key=True)
+        elif any(level.memory in self.dataflow.model.einsums[e].keep for e in users):
+            self.fail(path, f"what {level.memory} keeps is said here and in the entry of an Einsum", key=True)
+        touched = sorted({o.tensor for s in self.problem.spaces if s.name in users for o in s.operands})
+        for i, tensor in enumerate(level.keep or ()):
+            self.known((*path, i), tensor, touched, "no Einsum of this nest touches")
+
+    def _in_order(
+        self, path: Path, order: dict[str, int], memory: str, last: int, machine: Machine, *, again: bool = False
+    ) -> int:
+        """Memories stand from the outermost in, each once, registers (in any order) after them.
+
+        `again`: the level follows one of the same memory, and both say what they keep.
+        """
         memories = len(machine.memories)
         position = min(order[memory], memories)
         if last < 0 and position:
             self.fail(path, f"the outermost level must be {machine.memories[0].name}, found {memory}")
-        elif position < last or (position == last and position < memories):
+        elif position < last or (position == last and position < memories and not again):
             valid = ", ".join(m.name for m in machine.memories)
             self.fail(path, f"{memory} is out of order", hint=f"memories from the outermost in, each once: {valid}")
         return max(position, last)

@@ -26,7 +26,7 @@ def require_match(cascade: Cascade, dataflow: Dataflow) -> None:
 
 def _absent(cascade: Cascade, dataflow: Dataflow) -> list[str]:
     present = _present(cascade)
-    return [einsum for einsum in dataflow.model.einsums if einsum not in present]
+    return [e for e, model in dataflow.model.einsums.items() if model.copy_of is None and e not in present]
 
 
 def _present(cascade: Cascade) -> list[str]:
