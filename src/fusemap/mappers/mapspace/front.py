@@ -51,6 +51,7 @@ class Tally:
     counted: int = 0
     priced: int = 0
     pruned: int = 0
+    skipped: int = 0
     unfit: int = 0
     least_need_words: float = math.inf
 
