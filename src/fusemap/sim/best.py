@@ -115,7 +115,7 @@ def find_best(
         prices(machine)  # says which price is missing
     problems = _problems(cascade, machine, workload, added)
     others = _dataflows(cascade, machine, workload, added, priced) if dataflows else ()
-    limit = min((_key(objective, o) for o in others), default=(math.inf, math.inf))
+    limit = min((_key(objective, o)[0] for o in others), default=math.inf)
     found = _searched(cascade, machine, problems, objective, space, priced, limit, stop, watch)
     chains = [(sizes_, problem, chain) for sizes_, problem, f in found for chain in f.best]
     searched = [_candidate(cascade, machine, s, p, c, priced) for s, p, c in chains]
@@ -179,7 +179,7 @@ def _searched(
     objective: Objective,
     space: Mapspace,
     priced: bool,
-    limit: tuple[float, float],
+    limit: float,
     stop: Callable[[], bool],
     watch: Callable[[Progress], None],
 ) -> _Found:
@@ -190,15 +190,15 @@ def _searched(
         (c, p, prepared(cascade, p, machine, cost, objective=objective, space=space, stop=stop)) for c, p in problems
     ]
     if objective == "pareto":
-        limit = (math.inf, math.inf)
+        limit = math.inf
     for number, (cut, problem, state) in enumerate(sorted(ready, key=lambda r: r[2].promise)):
         if stop() and any(f.best for _, _, f in found):
             break
-        watch(Progress(done=number, total=len(problems), best=limit[0]))
+        watch(Progress(done=number, total=len(problems), best=limit))
         result = search(state, limit=limit)
         found.append((cut, problem, result))
         for chain in result.best if objective != "pareto" else ():
-            limit = min(limit, value(objective, chain.latency_s, chain.energy_pj))
+            limit = min(limit, value(objective, chain.latency_s, chain.energy_pj)[0])
     return found
 
 

@@ -43,15 +43,17 @@ class Grid:
         return {rank: int(values[index]) for rank, values in self.tiles.items()}
 
 
-def candidates(plan: Plan, machine: Machine, space: Mapspace = EVERYTHING) -> dict[str, tuple[int, ...]]:
+def candidates(
+    plan: Plan, machine: Machine, space: Mapspace = EVERYTHING, extents: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, ...]]:
     """The tile sizes that each shared rank may have.
 
     A rank that indexes every operand is cut into single coordinates, which is lossless: its iterations are
     independent and equal, and nothing of one is of use to another. Only where the other ranks cannot fill any
     array that computes an Einsum are its divisors tried, to spread it. A rank of a recurrence is stepped one by one.
     """
-    extents = extents_of(plan)
-    spread = _spread(plan, machine)
+    extents = extents_of(plan) if extents is None else extents
+    spread = _spread(plan, machine, extents)
     found = {}
     for rank in (*plan.outer, *([plan.chunk] if plan.chunk else [])):
         whole = rank not in plan.single and (rank not in plan.common or rank in spread)
@@ -103,12 +105,11 @@ def _part(value: int, limit: int) -> int:
     return int(largest_divisor(value, max(1, limit)))
 
 
-def _spread(plan: Plan, machine: Machine) -> frozenset[str]:
+def _spread(plan: Plan, machine: Machine, extents: Mapping[str, int]) -> frozenset[str]:
     """Ranks in every operand that are spread nevertheless: the fewest, largest first, that fill an array."""
-    extents = extents_of(plan)
     cut = set(plan.common)
     for rank in sorted(plan.common, key=lambda r: -extents[r]):
-        if all(_lanes(s, frozenset(cut)) >= min(_able(s, machine), _lanes(s, frozenset())) for s in plan.spaces):
+        if all(_lanes(s, cut, extents) >= min(_able(s, machine), _lanes(s, set(), extents)) for s in plan.spaces):
             break
         cut.discard(rank)
     return plan.common - cut
@@ -119,8 +120,8 @@ def _able(space: EinsumSpace, machine: Machine) -> int:
     return min((a.pes for a in machine.arrays if find_units(a, space.operators) is not None), default=1)
 
 
-def _lanes(space: EinsumSpace, without: frozenset[str]) -> int:
-    return math.prod(n for r, n in space.ranks if r not in without and r not in space.sequential)
+def _lanes(space: EinsumSpace, without: set[str], extents: Mapping[str, int]) -> int:
+    return math.prod(extents[r] for r, _ in space.ranks if r not in without and r not in space.sequential)
 
 
 def orders(plan: Plan) -> tuple[tuple[str, ...], ...]:

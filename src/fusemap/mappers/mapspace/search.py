@@ -17,7 +17,7 @@ from fusemap.archspec.types import Machine
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.mapspace.bounds import Bounds
 from fusemap.mappers.mapspace.flow import flow_of
-from fusemap.mappers.mapspace.front import Front, Objective, Point, Setting, Tally, explore
+from fusemap.mappers.mapspace.front import TIE, Front, Objective, Point, Setting, Tally, explore
 from fusemap.mappers.mapspace.options import Prices
 from fusemap.mappers.mapspace.plan import plans, segments
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
@@ -109,10 +109,10 @@ def prepared(
     return state
 
 
-def search(state: Search, *, limit: tuple[float, float] = (math.inf, math.inf)) -> Found:
+def search(state: Search, *, limit: float = math.inf) -> Found:
     """The best mapping of a problem in the space of `plans`: proven, unless `stop` ends the search before.
 
-    Only mappings whose `value` is below `limit` are of interest; where there is none, the result has none.
+    Only mappings whose `value` begins below `limit` are of interest; where there is none, the result has none.
     """
     setting, objective = state.setting, state.objective
     downsets, after, rest = state.downsets, state.after, state.to_go
@@ -140,7 +140,7 @@ def search(state: Search, *, limit: tuple[float, float] = (math.inf, math.inf)) 
     while queue and not setting.stop():
         key, _, at, points, lazy = heapq.heappop(queue)
         bound = key[0]
-        if key >= limit:
+        if key[0] >= limit * (1 - TIE):
             break
         if objective != "pareto" and done and key >= value(objective, done[0].latency_s, done[0].energy_pj):
             break
