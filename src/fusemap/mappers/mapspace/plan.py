@@ -130,7 +130,8 @@ def _fused(
     """The plans of one choice of loops: every choice of copies, and of what is held."""
     after = consumers(flow, spaces)
     needed = {e.tensor for e in flow.edges if e.producer in spaces and e.consumer in after}
-    outside = frozenset(problem.external | needed)
+    given = {e.tensor for e in flow.edges if e.producer not in spaces and e.consumer in spaces}
+    outside = _with_views(problem, problem.external | needed | given)
     groups = _grouped(flow, spaces, chunk)
     for parts in _recomputed(flow, spaces, groups, chunk, space.recompute):
         touched = _touched(parts)
@@ -156,6 +157,15 @@ def _fused(
                     held=kept,
                     outside=outside | spilled,
                 )
+
+
+def _with_views(problem: Problem, tensors: Collection[str]) -> frozenset[str]:
+    """The tensors, and what shows them under new indices."""
+    found = set(tensors)
+    source = dict(problem.views)
+    while more := {view for view, of in source.items() if of in found} - found:
+        found |= more
+    return frozenset(found)
 
 
 def _grouped(flow: Flow, spaces: Mapping[str, EinsumSpace], chunk: str) -> tuple[tuple[bool, tuple[str, ...]], ...]:
