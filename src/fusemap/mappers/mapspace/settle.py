@@ -42,7 +42,7 @@ def settled(
         spaces += point.plan.spaces
         nests += own.values()
         title = ", ".join(own)
-        phases.append(_phase(title, point, own))
+        phases.append(_phase(title, point, own, flow))
         notes += _notes(title, point)
     tiles = tuple((f"{r}{f'.{i}' if len(points) > 1 else ''}", t) for i, p in enumerate(points) for r, t in p.tiles)
     mapping = Mapping(
@@ -83,11 +83,11 @@ def _whole(loop: Loop) -> Loop:
     return Loop(rank=loop.rank, bound=_bound(loop))
 
 
-def _phase(name: str, point: Point, nests: dict[str, EinsumMapping]) -> Phase:
-    """All Einsums at once where they overlap, else one after another."""
+def _phase(name: str, point: Point, nests: dict[str, EinsumMapping], flow: Flow) -> Phase:
+    """All Einsums at once where they overlap, else one after another; a recurrence reads an earlier iteration's."""
     if not point.pipelined and len(nests) > 1:
         alone = tuple(Stage(name=n, work=((nest.array, (n,)),)) for n, nest in nests.items())
-        return Phase(name=name, stages=alone)
+        return Phase(name=name, stages=alone, pipelined=bool(flow.carried(nests)))
     work: dict[str, list[str]] = {}
     for n, nest in nests.items():
         work.setdefault(nest.array, []).append(n)
