@@ -160,10 +160,10 @@ def _fused(
 
 
 def _with_views(problem: Problem, tensors: Collection[str]) -> frozenset[str]:
-    """The tensors, and what shows them under new indices."""
+    """The tensors, what shows them under new indices, and what they show."""
     found = set(tensors)
-    source = dict(problem.views)
-    while more := {view for view, of in source.items() if of in found} - found:
+    pairs = [{view, of} for view, of in problem.views]
+    while more := {t for pair in pairs if pair & found for t in pair} - found:
         found |= more
     return frozenset(found)
 
