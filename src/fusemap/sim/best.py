@@ -15,10 +15,11 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.auto import require_arrays
 from fusemap.mappers.dataflow import load_dataflow, names
 from fusemap.mappers.legality import require_legal
+from fusemap.mappers.mapspace.count import census, count
 from fusemap.mappers.mapspace.factorings import factorings, require_free
 from fusemap.mappers.mapspace.flow import flow_of
-from fusemap.mappers.mapspace.front import Objective
-from fusemap.mappers.mapspace.search import Chain, Found, prepared, search, value
+from fusemap.mappers.mapspace.front import TIE, Objective
+from fusemap.mappers.mapspace.search import Chain, Found, Search, again, prepared, search, value
 from fusemap.mappers.mapspace.settle import NAME, settled
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
 from fusemap.mappers.match import matches
@@ -50,7 +51,9 @@ class Best:
 
     `proven`: nothing in the space is better, and neither is a built-in dataflow; else `bound` is a value of the
     objective that no mapping of the space goes below. `front` holds more than `best` for the objective "pareto".
-    `others` are the built-in dataflows that are legal, with what they cost.
+    `others` are the built-in dataflows that are legal, with what they cost. `counted` are the mappings of the space;
+    of those that were looked at (tile sizes of plans) `priced` were balanced over the arrays one by one, `pruned` left
+    out because of a bound, and `unfit` too big.
     """
 
     objective: Objective
@@ -132,7 +135,7 @@ def find_best(
         others=tuple(others),
         proven=len(found) == len(problems) and all(f.proven for _, _, f in found),
         bound=min([*bounds, _key(objective, best)[0]]),
-        counted=sum(t.counted for t in tallies),
+        counted=_counted(cascade, machine, problems, space),
         priced=sum(t.priced for t in tallies),
         pruned=sum(t.pruned for t in tallies),
         unfit=sum(t.unfit for t in tallies),
@@ -141,6 +144,14 @@ def find_best(
         cuts=len(problems),
         seconds=time.perf_counter() - start,
     )
+
+
+def _counted(
+    cascade: Cascade, machine: Machine, problems: Sequence[tuple[tuple[tuple[str, int], ...], Problem]], space: Mapspace
+) -> int:
+    """Mappings of the space over all cuts (see `count`)."""
+    known = census(flow_of(cascade, problems[0][1]), problems[0][1], space)
+    return sum(count(known, problem, machine, space) for _, problem in problems)
 
 
 def _require_buffer(machine: Machine) -> None:
@@ -191,7 +202,8 @@ def _searched(
     ]
     if objective == "pareto":
         limit = math.inf
-    for number, (cut, problem, state) in enumerate(sorted(ready, key=lambda r: r[2].promise)):
+    ready.sort(key=lambda r: r[2].promise)
+    for number, (cut, problem, state) in enumerate(ready):
         if stop() and any(f.best for _, _, f in found):
             break
         watch(Progress(done=number, total=len(problems), best=limit))
@@ -199,7 +211,27 @@ def _searched(
         found.append((cut, problem, result))
         for chain in result.best if objective != "pareto" else ():
             limit = min(limit, value(objective, chain.latency_s, chain.energy_pj)[0])
+    if objective in ("latency", "energy") and not stop():
+        _settle_ties(found, {cut: state for cut, _, state in ready}, objective)
     return found
+
+
+def _settle_ties(found: _Found, states: Mapping[tuple[tuple[str, int], ...], Search], objective: Objective) -> None:
+    """Among cuts that take no longer than the best one, the one that costs least with the same plans.
+
+    A search is not begun for a cut that can but tie; how the ranks are cut may still matter for the energy.
+    """
+    winners = [(value(objective, c.latency_s, c.energy_pj), f, c) for _, _, f in found for c in f.best]
+    if not winners:
+        return
+    best, _, chain = min(winners, key=lambda w: w[0])
+    for i, (cut, problem, result) in enumerate(found):
+        if chain in result.best or states[cut].promise[0] > best[0] * (1 + TIE):
+            continue
+        other = again(states[cut], chain)
+        if other is not None and value(objective, other.latency_s, other.energy_pj) < best:
+            best = value(objective, other.latency_s, other.energy_pj)
+            found[i] = (cut, problem, dataclasses.replace(result, best=(other,)))
 
 
 def _candidate(

@@ -46,9 +46,11 @@ class Point:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What a search has looked at: mappings in the space, priced one by one, left out because of a bound or room."""
+    """Tile sizes of plans that a search has looked at: priced one by one, left out because of a bound, too big.
 
-    counted: int = 0
+    `skipped` are plans left out before any tile size of theirs was looked at.
+    """
+
     priced: int = 0
     pruned: int = 0
     skipped: int = 0
@@ -115,8 +117,6 @@ def explore(plan: Plan, setting: Setting, front: Front, tally: Tally) -> None:
     for order in orders(plan):
         for number, grid in enumerate(blocks(plan, setting.machine, BLOCK, setting.space)):
             chosen = {s.name: _choices(s, roles[s.name], order, plan, number, grid, setting) for s in plan.spaces}
-            ways = math.prod(c.considered for c in chosen.values()) * grid.points
-            tally.counted += ways
             if front.admits(*_least(chosen, setting)):
                 _explore(
                     plan,
@@ -129,7 +129,7 @@ def explore(plan: Plan, setting: Setting, front: Front, tally: Tally) -> None:
                     tally,
                 )
             else:
-                tally.pruned += ways
+                tally.pruned += grid.points
             if setting.stop():
                 return
 
@@ -175,8 +175,7 @@ def _explore(
     tally: Tally,
 ) -> None:
     fits = need <= setting.capacity_words * (1 + TIE)
-    ways = math.prod(c.considered for c in chosen.values())
-    tally.unfit += ways * int((~fits).sum())
+    tally.unfit += int((~fits).sum())
     tally.least_need_words = min(tally.least_need_words, float(need.min()))
     if not fits.any():
         return
@@ -187,9 +186,9 @@ def _explore(
     least_pj = sum((np.min([o.energy_pj for o in c.options], axis=0) for c in chosen.values()), np.zeros(grid.points))
     for i in _by_promise(front.objective, least_s, least_pj, fits):
         if not front.admits(least_s[i], least_pj[i]):
-            tally.pruned += ways
+            tally.pruned += 1
             continue
-        tally.priced += ways
+        tally.priced += 1
         clock = float(setting.machine.clock_hz)
         most = front.most_s() * clock
         for cycles, energy, picked in balanced(chosen, int(i), bool(overlapped[i]), front.objective, most):

@@ -19,7 +19,7 @@ from fusemap.mappers.mapspace.bounds import Bounds
 from fusemap.mappers.mapspace.flow import flow_of
 from fusemap.mappers.mapspace.front import TIE, Front, Objective, Point, Setting, Tally, explore
 from fusemap.mappers.mapspace.options import Prices
-from fusemap.mappers.mapspace.plan import plans, segments
+from fusemap.mappers.mapspace.plan import Plan, plans, segments
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
 from fusemap.mappers.types import Problem
 
@@ -211,3 +211,24 @@ def _bounds_to_go(
             min((b[1] + to_go[1] for b, to_go in ways), default=math.inf),
         )
     return found
+
+
+def again(state: Search, chain: Chain) -> Chain | None:
+    """The best mapping of another problem of the same cascade with the plans of a chain; None if one has no place."""
+    points = []
+    for point in chain.points:
+        segment = frozenset(s.name for s in point.plan.spaces if "@" not in s.name)
+        front = Front(objective=state.objective)
+        for plan in plans(state.setting.flow, state.problem, segment, state.setting.space):
+            if _form(plan) == _form(point.plan):
+                explore(plan, state.setting, front, state.tally)
+        if not front.points:
+            return None
+        points.append(min(front.points, key=lambda p: value(state.objective, p.latency_s, p.energy_pj)))
+    return Chain(points=tuple(points))
+
+
+def _form(plan: Plan) -> tuple[object, ...]:
+    """What makes a plan besides sizes."""
+    groups = tuple(tuple(s.name for s in part.spaces) for part in plan.parts)
+    return plan.chunk, groups, plan.held, plan.outside
