@@ -120,3 +120,5 @@ class WorkloadModel(SourcedModel):
     description: str = ""
     ranks: Annotated[dict[Identifier, ExpressionField], Field(min_length=1, max_length=100)]
     batch: list[Identifier] = Field(default_factory=list)
+    block: str = Field(default="", description="layers of the whole model: a built-in name or a path")
+    extends: str = Field(default="", description="a built-in name or a path to override (resolved by the loader)")

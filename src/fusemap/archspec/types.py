@@ -164,7 +164,10 @@ class Rank:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The sizes of a model's ranks; a tensor that does not name a `batch` rank is batched over it."""
+    """The sizes of a model's ranks; a tensor that does not name a `batch` rank is batched over it.
+
+    `block` names the layers that make the whole model (empty: not known): a built-in name or a path.
+    """
 
     name: str
     model: str
@@ -174,6 +177,7 @@ class Workload:
     description: str
     source: str
     where: Place = field(compare=False, repr=False)
+    block: str = ""
 
     @property
     def sizes(self) -> Mapping[str, int]:

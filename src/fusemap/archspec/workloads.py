@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path as FilePath
 
-from fusemap.archspec.document import Document, TextFault, text_place, with_sources
+from fusemap.archspec.document import Document, TextFault, merge, text_place, with_sources
 from fusemap.archspec.models import WorkloadModel
 from fusemap.archspec.reader import LARGEST, Reader
 from fusemap.archspec.registry import find, is_path
@@ -14,6 +15,7 @@ from fusemap.archspec.types import Rank, Workload
 from fusemap.archspec.yamlnodes import parse_document
 from fusemap.diagnostics import did_you_mean
 
+MAX_CHAIN = 20
 _LENGTH = "LENGTH"
 _SUFFIX = {"": 0, "K": 10, "M": 20, "G": 30}
 
@@ -31,7 +33,8 @@ def load_workload(reference: str) -> Workload:
     if not at:
         name, length_text = reference, ""
     place = text_place(reference, "<workload>")
-    document = find("workload", name, place=place)[1]
+    identity, own = find("workload", name, place=place)
+    document = _extended(own, (identity,))
     try:
         length = parse_length(length_text, offset=len(name) + 1) if at else None
     except TextFault as fault:
@@ -44,7 +47,8 @@ def parse_workload(text: str, *, length: int | None = None, file: str = "<worklo
     """The workload of a YAML text that is named `file` in errors."""
     name = FilePath(file).stem
     reference = name if length is None else f"{name}@{length}"
-    return _build(with_sources(parse_document(text, file=file)), model=name, length=length, reference=reference)
+    document = _extended(with_sources(parse_document(text, file=file)), (file,))
+    return _build(document, model=name, length=length, reference=reference)
 
 
 def parse_length(text: str, *, offset: int = 0) -> int:
@@ -63,6 +67,31 @@ def parse_length(text: str, *, offset: int = 0) -> int:
     if length > LARGEST:
         raise TextFault(f'length too large: "{text[:40]}" is more than 2^40', offset=offset, length=len(text))
     return length
+
+
+def _extended(document: Document, chain: tuple[str, ...]) -> Document:
+    """The document merged over the one that it extends, whose description is not inherited."""
+    reference = document.data.get("extends") if isinstance(document.data, dict) else None
+    if not isinstance(reference, str):
+        return document  # validation refuses what is no text
+    place = document.place(("extends",))
+    identity, base = find("workload", reference, beside=document.file, place=place)
+    if identity in chain:
+        raise place.error(f'"extends" forms a cycle through "{reference}"')
+    if len(chain) >= MAX_CHAIN:
+        raise place.error(f'"extends" goes through more than {MAX_CHAIN} files')
+    below = _extended(base, (*chain, identity))
+    if isinstance(below.data, dict):
+        kept = {key: value for key, value in below.data.items() if key != "description"}
+        below = dataclasses.replace(below, data=kept)
+    return merge(below, document)
+
+
+def _block(document: Document, spec: WorkloadModel) -> str:
+    """The block as a name, or as a path from here rather than from the file that it is written in."""
+    if not spec.block or not is_path(spec.block):
+        return spec.block
+    return str(FilePath(document.span(("block",)).file).parent / spec.block)
 
 
 def _build(document: Document, *, model: str, length: int | None, reference: str) -> Workload:
@@ -95,4 +124,5 @@ def _build(document: Document, *, model: str, length: int | None, reference: str
         description=spec.description,
         source=document.source(()),
         where=document.place(),
+        block=_block(document, spec),
     )
