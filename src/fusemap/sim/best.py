@@ -18,7 +18,7 @@ from fusemap.mappers.legality import require_legal
 from fusemap.mappers.mapspace.count import census, count
 from fusemap.mappers.mapspace.factorings import factorings, require_free
 from fusemap.mappers.mapspace.flow import flow_of
-from fusemap.mappers.mapspace.front import TIE, Objective
+from fusemap.mappers.mapspace.front import TIE, Objective, Tally
 from fusemap.mappers.mapspace.search import Chain, Found, Search, again, prepared, search, value
 from fusemap.mappers.mapspace.settle import NAME, settled
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
@@ -26,6 +26,8 @@ from fusemap.mappers.match import matches
 from fusemap.mappers.space import make_problem
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.mappers.types import Problem
+from fusemap.sim.best_json import document, html
+from fusemap.sim.best_partial import composed, sampled, unsearched
 from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
 from fusemap.sim.mapcost import prices
 from fusemap.sim.report import Report, Timing
@@ -81,6 +83,31 @@ class Best:
         """How far the best may be above the optimum, relatively: 0 when proven."""
         return 0.0 if self.proven else self.value / self.bound - 1 if self.bound > 0 else math.inf
 
+    def to_json(self) -> dict[str, object]:
+        """The document `fusemap/map/1`."""
+        return document(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best mapping beside the built-in dataflows."""
+        return html(f"{self.best.report.cascade} on {self.best.report.arch}: {self.objective}", self.to_json())
+
+
+Cut: TypeAlias = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What the complete search of one cut of the open ranks gave: mappings below the limit that it was given."""
+
+    cut: Cut
+    candidates: tuple[Candidate, ...]
+    bound: float
+    priced: int
+    pruned: int
+    unfit: int
+    segments: int
+    explored: int
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -102,12 +129,18 @@ def find_best(
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[Progress], None] = lambda progress: None,
     dataflows: bool = True,
+    budget: int | None = None,
+    seed: int | None = None,
+    done: Mapping[Cut, Finished] | None = None,
+    finished: Callable[[Finished], None] = lambda finished: None,
 ) -> Best:
     """The best mapping of a cascade on a machine in a space of mappings, open cuts of ranks (`M0`) included.
 
     Everything is priced by the principled accounting, as `evaluate` does. InputError: something does not match,
     or a size is open that changes what the cascade computes. DoesNotFit: no mapping of the space fits the buffer.
-    `stop` ends the search early; what was found by then is returned with its gap.
+    `stop` ends the search early; what was found by then is returned with its gap. So does a `budget` of tile sizes to
+    price (up to a block more are); with a `seed` plans are then explored in a random order, not by promise. Cuts that
+    are `done` are not searched again; `finished` is told of each that was searched to its end.
     """
     start = time.perf_counter()
     _require_buffer(machine)
@@ -117,30 +150,44 @@ def find_best(
     if not priced and objective != "latency":
         prices(machine)  # says which price is missing
     problems = _problems(cascade, machine, workload, added)
-    others = _dataflows(cascade, machine, workload, added, priced) if dataflows else ()
-    limit = min((_key(objective, o)[0] for o in others), default=math.inf)
-    found = _searched(cascade, machine, problems, objective, space, priced, limit, stop, watch)
+    others = built_in(cascade, machine, workload, added, priced=priced) if dataflows else ()
+    before = [done[cut] for cut, _ in problems if cut in done] if done else []
+    known = [*others, *(c for f in before for c in f.candidates)]
+    limits = [c for c in known if objective in ("energy", "edp") or (objective == "latency" and c not in others)]
+    limit = min((_key(objective, c)[0] for c in limits), default=math.inf)
+
+    def tell(cut: Cut, problem: Problem, found: Found) -> None:
+        own = tuple(_candidate(cascade, machine, cut, problem, chain, priced) for chain in found.best)
+        tally, measures = found.tally, {"segments": found.segments, "explored": found.explored}
+        counts = {"priced": tally.priced, "pruned": tally.pruned, "unfit": tally.unfit}
+        finished(Finished(cut=cut, candidates=own, bound=found.bound, **counts, **measures))
+
+    left = [(cut, problem) for cut, problem in problems if not done or cut not in done]
+    effort = _Effort(stop=stop, budget=budget, seed=seed, watch=watch, finished=tell, before=len(before))
+    found = _searched(cascade, machine, left, objective, space, priced, limit, effort)
     chains = [(sizes_, problem, chain) for sizes_, problem, f in found for chain in f.best]
     searched = [_candidate(cascade, machine, s, p, c, priced) for s, p, c in chains]
-    every = [*searched, *others]
+    every = [*searched, *known]
     if not every:
         raise _nothing_fits(cascade, machine, workload, [f for _, _, f in found])
     best = min(every, key=lambda c: _key(objective, c))
-    bounds = [f.bound for _, _, f in found if f.best or not f.proven]
-    tallies = [f.tally for _, _, f in found]
+    bounds = [f.bound for f in before if f.candidates]
+    bounds += [f.bound for _, _, f in found if f.best or not f.proven]
+    tallies: list[Tally | Finished] = [*(f.tally for _, _, f in found), *before]
+    looked: list[Found | Finished] = [*(f for _, _, f in found), *before]
     return Best(
         objective=objective,
         best=best,
         front=_front(every) if objective == "pareto" else (best,),
         others=tuple(others),
-        proven=len(found) == len(problems) and all(f.proven for _, _, f in found),
+        proven=all(f.proven for _, _, f in found),
         bound=min([*bounds, _key(objective, best)[0]]),
         counted=_counted(cascade, machine, problems, space),
         priced=sum(t.priced for t in tallies),
         pruned=sum(t.pruned for t in tallies),
         unfit=sum(t.unfit for t in tallies),
-        segments=max(f.segments for _, _, f in found),
-        explored=sum(f.explored for _, _, f in found),
+        segments=max(f.segments for f in looked),
+        explored=sum(f.explored for f in looked),
         cuts=len(problems),
         seconds=time.perf_counter() - start,
     )
@@ -180,43 +227,64 @@ def _problems(
     return found
 
 
-_Found: TypeAlias = list[tuple[tuple[tuple[str, int], ...], Problem, Found]]
+_Found: TypeAlias = list[tuple[Cut, Problem, Found]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Effort:
+    """How long a search goes on, and who is told of it; `before` cuts were done by an earlier one."""
+
+    stop: Callable[[], bool]
+    budget: int | None
+    seed: int | None
+    watch: Callable[[Progress], None]
+    finished: Callable[[Cut, Problem, Found], None]
+    before: int
 
 
 def _searched(
     cascade: Cascade,
     machine: Machine,
-    problems: Sequence[tuple[tuple[tuple[str, int], ...], Problem]],
+    problems: Sequence[tuple[Cut, Problem]],
     objective: Objective,
     space: Mapspace,
     priced: bool,
     limit: float,
-    stop: Callable[[], bool],
-    watch: Callable[[Progress], None],
+    effort: _Effort,
 ) -> _Found:
     """What the search finds for each cut that is below a limit, the most promising first; each lowers the limit."""
     cost = prices(machine, priced=priced)
-    found: _Found = []
-    ready = [
-        (c, p, prepared(cascade, p, machine, cost, objective=objective, space=space, stop=stop)) for c, p in problems
+    ready: list[tuple[Cut, Problem, Search]] = []
+
+    def over() -> bool:
+        spent = effort.budget is not None and sum(s.tally.priced for _, _, s in ready) >= effort.budget
+        return spent or effort.stop()
+
+    ready += [
+        (c, p, prepared(cascade, p, machine, cost, objective=objective, space=space, stop=over)) for c, p in problems
     ]
-    if objective == "pareto":
-        limit = math.inf
     ready.sort(key=lambda r: r[2].promise)
+    found: _Found = []
     for number, (cut, problem, state) in enumerate(ready):
-        if stop() and any(f.best for _, _, f in found):
-            break
-        watch(Progress(done=number, total=len(problems), best=limit))
-        result = search(state, limit=limit)
+        if over() and any(f.best for _, _, f in found):
+            found.append((cut, problem, unsearched(state)))
+            continue
+        effort.watch(Progress(done=effort.before + number, total=effort.before + len(ready), best=limit))
+        sampling = effort.budget is not None and effort.seed is not None
+        result = sampled(state, effort.seed or 0) if sampling else search(state, limit=limit)
+        if result.proven:
+            effort.finished(cut, problem, result)
+        elif not result.best:
+            result = dataclasses.replace(result, best=composed(state))
         found.append((cut, problem, result))
         for chain in result.best if objective != "pareto" else ():
             limit = min(limit, value(objective, chain.latency_s, chain.energy_pj)[0])
-    if objective in ("latency", "energy") and not stop():
+    if objective in ("latency", "energy") and not over():
         _settle_ties(found, {cut: state for cut, _, state in ready}, objective)
     return found
 
 
-def _settle_ties(found: _Found, states: Mapping[tuple[tuple[str, int], ...], Search], objective: Objective) -> None:
+def _settle_ties(found: _Found, states: Mapping[Cut, Search], objective: Objective) -> None:
     """Among cuts that take no longer than the best one, the one that costs least with the same plans.
 
     A search is not begun for a cut that can but tie; how the ranks are cut may still matter for the energy.
@@ -263,8 +331,8 @@ def _report(problem: Problem, mapping: CascadeMapping, machine: Machine, priced:
     return report, report.energy_pj
 
 
-def _dataflows(
-    cascade: Cascade, machine: Machine, workload: Workload, added: Sizes, priced: bool
+def built_in(
+    cascade: Cascade, machine: Machine, workload: Workload, added: Sizes, *, priced: bool
 ) -> tuple[Candidate, ...]:
     """Every built-in dataflow that maps the cascade legally, with its report."""
     found = []
