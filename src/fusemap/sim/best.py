@@ -153,8 +153,9 @@ def find_best(
     others = built_in(cascade, machine, workload, added, priced=priced) if dataflows else ()
     before = [done[cut] for cut, _ in problems if cut in done] if done else []
     known = [*others, *(c for f in before for c in f.candidates)]
-    limits = [c for c in known if objective in ("energy", "edp") or (objective == "latency" and c not in others)]
-    limit = min((_key(objective, c)[0] for c in limits), default=math.inf)
+    limit = min((_key(objective, c)[0] for c in known), default=math.inf) if objective != "pareto" else math.inf
+    if objective == "latency" and not before:
+        limit *= 1 + 2 * TIE  # a mapping that takes as long may cost less
 
     def tell(cut: Cut, problem: Problem, found: Found) -> None:
         own = tuple(_candidate(cascade, machine, cut, problem, chain, priced) for chain in found.best)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fusemap.mappers.mapspace.flow import Flow
 from fusemap.mappers.mapspace.grid import Floats, Grid
-from fusemap.mappers.mapspace.options import Choices, Role, words
+from fusemap.mappers.mapspace.options import Role, words
 from fusemap.mappers.mapspace.plan import Plan, is_state
 from fusemap.mappers.types import EinsumSpace, distinct
 
@@ -54,7 +54,7 @@ def roles_of(plan: Plan, flow: Flow) -> Roles:
 
 
 def need_words(
-    plan: Plan, order: Sequence[str], roles: Roles, chosen: Mapping[str, Choices], grid: Grid, flow: Flow
+    plan: Plan, order: Sequence[str], roles: Roles, streams: Mapping[str, Mapping[str, Floats]], grid: Grid, flow: Flow
 ) -> Floats:
     """Words that the buffer must hold at once, over all groups: tiles of the group, and what is held.
 
@@ -70,7 +70,7 @@ def need_words(
     for part in plan.parts:
         tiles: dict[str, Any] = {}
         for space in part.spaces:
-            for tensor, tile in _tiles(space, roles[space.name], chosen[space.name], grid).items():
+            for tensor, tile in _tiles(space, roles[space.name], streams[space.name], grid).items():
                 tiles[tensor] = np.maximum(tiles.get(tensor, 0), tile * (2 if tensor in twice else 1))
         tiles_of.append(tiles)
     for g, part in enumerate(plan.parts):
@@ -105,13 +105,13 @@ def _span(plan: Plan, tensor: str) -> tuple[int, int]:
     return min(at), max(at)
 
 
-def _tiles(space: EinsumSpace, roles: Sequence[Role], chosen: Choices, grid: Grid) -> dict[str, Any]:
+def _tiles(space: EinsumSpace, roles: Sequence[Role], streams: Mapping[str, Floats], grid: Grid) -> dict[str, Any]:
     """Words of the tensors of which the Einsum has a tile in the buffer."""
     found: dict[str, Any] = {}
     whole = {r.tensor for r in roles if r.whole}
     for operand in distinct(space.operands):
         if operand.tensor not in whole:
-            room = 1 - chosen.streams.get(operand.tensor, 0)
+            room = 1 - streams.get(operand.tensor, 0)
             found[operand.tensor] = found.get(operand.tensor, 0) + words(operand, grid) * room
     return found
 

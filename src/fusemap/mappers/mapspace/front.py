@@ -118,16 +118,9 @@ def explore(plan: Plan, setting: Setting, front: Front, tally: Tally) -> None:
         for number, grid in enumerate(blocks(plan, setting.machine, BLOCK, setting.space)):
             chosen = {s.name: _choices(s, roles[s.name], order, plan, number, grid, setting) for s in plan.spaces}
             if front.admits(*_least(chosen, setting)):
-                _explore(
-                    plan,
-                    order,
-                    grid,
-                    chosen,
-                    need_words(plan, order, roles, chosen, grid, setting.flow),
-                    setting,
-                    front,
-                    tally,
-                )
+                streams = {name: c.streams for name, c in chosen.items()}
+                need = need_words(plan, order, roles, streams, grid, setting.flow)
+                _explore(plan, order, grid, chosen, need, setting, front, tally)
             else:
                 tally.pruned += grid.points
             if setting.stop():

@@ -110,10 +110,7 @@ def choices(
     An operand costs the same whatever becomes of the others, so that `memo` remembers each on its own, for plans
     that differ in other tensors.
     """
-    shared = [*(r for r in outer if _has(space, r)), *([chunk] if _has(space, chunk) else [])]
-    streams = {
-        r.tensor: _used_once(space, r.tensor, shared, grid) for r in roles if r.outer and r.alone and not r.whole
-    }
+    streams = streamed_words(space, roles, outer, chunk, grid)
     found: list[Option] = []
     traffic: Floats | None = None
     considered = 0
@@ -144,6 +141,15 @@ def choices(
         cycles=tuple((a, min(float(o.cycles.min()) for o in found if o.recipe.array == a)) for a in arrays),
     )
     return Choices(options=tuple(found), traffic_bytes=moved_bytes, streams=streams, considered=considered, least=least)
+
+
+def streamed_words(
+    space: EinsumSpace, roles: Sequence[Role], outer: Sequence[str], chunk: str, grid: Grid
+) -> dict[str, Floats]:
+    """For every tensor from the outer memory that no other Einsum needs: 1 where its words can pass the buffer by."""
+    shared = [*(r for r in outer if _has(space, r)), *([chunk] if _has(space, chunk) else [])]
+    single = [r.tensor for r in roles if r.outer and r.alone and not r.whole]
+    return {tensor: _used_once(space, tensor, shared, grid) for tensor in single}
 
 
 def _full(values: Any, grid: Grid) -> Floats:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 from fusemap.archspec.types import Machine
@@ -18,9 +18,11 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.mapspace.bounds import Bounds
 from fusemap.mappers.mapspace.flow import flow_of
 from fusemap.mappers.mapspace.front import TIE, Front, Objective, Point, Setting, Tally, explore
+from fusemap.mappers.mapspace.grid import Floats
 from fusemap.mappers.mapspace.options import Prices
 from fusemap.mappers.mapspace.plan import Plan, plans, segments
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
+from fusemap.mappers.mapspace.traffic import least_traffic_bytes
 from fusemap.mappers.types import Problem
 
 
@@ -70,6 +72,7 @@ class Search:
     objective: Objective
     tally: Tally
     fronts: dict[Segment, Front] = field(default_factory=dict)
+    closer: dict[Segment, tuple[float, float]] = field(default_factory=dict)
     downsets: tuple[Segment, ...] = ()
     after: Mapping[Segment, tuple[Segment, ...]] = field(default_factory=dict)
     to_go: dict[Segment, tuple[float, float]] = field(default_factory=dict)
@@ -127,10 +130,10 @@ def search(state: Search, *, limit: float = math.inf) -> Found:
         energy = sum(p.energy_pj for p in points)
         where = at
         if lazy is not None:
-            more = state.bounds.of_segment(lazy)
+            more = state.closer.get(lazy) or state.bounds.of_segment(lazy)
             latency, energy, where = latency + more[0], energy + more[1], at | lazy
         to_go = rest[where]
-        if math.isinf(to_go[0]):
+        if math.isinf(latency + to_go[0]):
             return
         key = value(objective, latency + to_go[0], energy + to_go[1])
         heapq.heappush(queue, (key, next(ticket), at, points, lazy))
@@ -145,6 +148,10 @@ def search(state: Search, *, limit: float = math.inf) -> Found:
         if objective != "pareto" and done and key >= value(objective, done[0].latency_s, done[0].energy_pj):
             break
         cost = (sum(p.latency_s for p in points), sum(p.energy_pj for p in points))
+        if lazy is not None and lazy not in state.closer and lazy not in state.fronts:
+            state.closer[lazy] = _closer(state, lazy)
+            push(at, points, lazy)
+            continue
         if lazy is not None:
             for point in _front(state, lazy).points:
                 push(at | lazy, (*points, point), None)
@@ -171,6 +178,21 @@ def search(state: Search, *, limit: float = math.inf) -> Found:
         segments=sum(len(a) for a in after.values()),
         explored=len(state.fronts),
     )
+
+
+def _closer(state: Search, segment: Segment) -> tuple[float, float]:
+    """A closer bound of a segment: the least traffic of its plans with tiles that fit."""
+    machine = state.setting.machine
+    rate = float(machine.memories[0].bandwidth_bytes_per_s or math.inf)
+    latency, energy = state.bounds.of_segment(segment)
+    ways = plans(state.setting.flow, state.problem, segment, state.setting.space)
+    bounded = sorted(((state.bounds.of_plan(plan)[0], plan) for plan in ways), key=lambda w: w[0])
+    least, memo = math.inf, dict[Hashable, Floats]()
+    for bound, plan in bounded:
+        if bound >= least:
+            break
+        least = min(least, max(bound, least_traffic_bytes(plan, state.setting, memo) / rate))
+    return max(latency, least), energy
 
 
 def _beaten(known: list[tuple[float, float]], cost: tuple[float, float]) -> bool:
