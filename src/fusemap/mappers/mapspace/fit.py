@@ -67,6 +67,7 @@ def need_words(
     twice = doubled(plan, flow)
     tiles_of: list[dict[str, Any]] = []
     stays = {t: _stays(plan, t, order, grid) for t in plan.outside}
+    size = {t: _held(plan, t, roles, grid) * (2 if t in twice else 1) for t in span}
     for part in plan.parts:
         tiles: dict[str, Any] = {}
         for space in part.spaces:
@@ -75,7 +76,7 @@ def need_words(
         tiles_of.append(tiles)
     for g, part in enumerate(plan.parts):
         tiles = tiles_of[g]
-        held = {t: _held(plan, t, roles, grid) for t, (first, last) in span.items() if first <= g <= last}
+        held = {t: size[t] for t, (first, last) in span.items() if first <= g <= last}
         loose = sum((w for t, w in tiles.items() if t not in held), np.zeros(1))
         for tensor in stays:
             here = tensor in held if tensor in span else False
@@ -83,7 +84,7 @@ def need_words(
                 if h != g and tensor in others and tensor not in span:
                     loose = loose + others[tensor] * stays[tensor]
             if tensor in span and not here:
-                loose = loose + _held(plan, tensor, roles, grid) * stays[tensor]
+                loose = loose + size[tensor] * stays[tensor]
         cut = {r.tensor for rs in roles.values() for r in rs if r.whole} if part.looped else set()
         dying = [t for t in held if t in cut and span[t][1] == g > span[t][0]]
         born = [t for t in held if t in cut and span[t][0] == g < span[t][1]]
