@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fusemap.cli.case import Case, case_from, case_options, evaluated, timed
+from fusemap.cli.evaluate_model import MODEL, model_of, model_text
 from fusemap.cli.output import emit_json, table
 from fusemap.cli.quantities import area, binary, joules, number, part_of, percent, si
 from fusemap.diagnostics import DoesNotFit, InputError
@@ -29,12 +30,19 @@ def command(no_energy: bool, as_json: bool, **given: Any) -> None:
     Without --dataflow the fastest built-in one is taken that is meant for the cascade and legal on the
     machine; where none is, the fastest of the others, which includes mapping every Einsum by search.
 
+    With `model` for CASCADE every layer of the workload's model is evaluated in its fastest mapping: attention,
+    linear layers, the vocabulary; for a prompt, or one decoding step (Llama-3-8B-decode).
+
     \b
     Example:
       fusemap evaluate attention-1pass --arch fusemax-cloud --workload BERT@4K
       fusemap evaluate attention-3pass --arch flat-cloud --workload XLM@64K --accounting published
+      fusemap evaluate model --arch fusemax-cloud --workload Llama-3-8B-decode@4K
     """
     case = case_from(given)
+    if case.cascade == MODEL:
+        found = model_of(case, no_energy=no_energy)
+        return emit_json(found.to_json()) if as_json else click.echo(model_text(found))
     report = timed(case) if no_energy else _priced(case)
     if as_json:
         emit_json(report.to_json())

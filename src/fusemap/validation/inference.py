@@ -60,24 +60,18 @@ class LayerRow:
 
     @property
     def compute_s(self) -> float:
-        """Time that the arrays take, were memory free."""
+        """Time that the arrays take in this mapping, which need not hurry where memory takes longer."""
         return sum(phase.compute_s for phase in self.report.phases)
 
     @property
     def memory_s(self) -> float:
-        """Time that the slowest memory takes, were computing free."""
+        """Time that the slowest memory takes."""
         return sum(phase.memory_s for phase in self.report.phases)
 
     @property
     def flops_per_byte(self) -> float:
         """Arithmetic intensity: two operations a multiply-accumulate, over bytes moved off chip."""
         return 2 * self.macs / self.report.traffic_bytes
-
-    @property
-    def utilization(self) -> float:
-        """Multiply-accumulates over those that all arrays' processing elements could have done."""
-        used = self.report.utilization
-        return max(used.values(), default=0.0)
 
     def to_json(self) -> dict[str, object]:
         """The row as a JSON object."""
@@ -116,13 +110,13 @@ class Total:
     macs: float
 
     @property
-    def memory_bound(self) -> bool:
-        """Whether memory takes longer than the arrays, over all layers."""
-        return self.memory_s > self.compute_s
+    def flops_per_byte(self) -> float:
+        """Arithmetic intensity of all layers together."""
+        return 2 * self.macs / self.traffic_bytes
 
     def to_json(self) -> dict[str, object]:
         """The sums as a JSON object."""
-        return dataclasses.asdict(self) | {"flops_per_byte": 2 * self.macs / self.traffic_bytes}
+        return dataclasses.asdict(self) | {"flops_per_byte": self.flops_per_byte}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +150,21 @@ class Inference:
         return _total(self.rows)
 
     @property
+    def bottleneck(self) -> str:
+        """What limits the layers that take longest together."""
+        waits: dict[str, float] = {}
+        for row in self.rows:
+            waits[row.report.bottleneck] = waits.get(row.report.bottleneck, 0.0) + row.times * row.latency_s
+        return max(waits, key=lambda name: waits[name])
+
+    @property
     def tokens_per_s(self) -> float:
         """Tokens of all sequences over the latency of all layers."""
         return self.tokens / self.total.latency_s
 
     @property
     def cache_bytes(self) -> int:
-        """What the cache of all sequences holds."""
+        """What the cache of all sequences holds, in all blocks."""
         return self.cache_bytes_per_token * self.cached
 
     def to_json(self) -> dict[str, object]:
@@ -182,6 +184,10 @@ class Inference:
             "cache_bytes_per_token": self.cache_bytes_per_token,
             "cache_bytes": self.cache_bytes,
             "tokens_per_s": self.tokens_per_s,
+            "latency_s": self.total.latency_s,
+            "energy_pj": self.total.energy_pj,
+            "traffic_bytes": self.total.traffic_bytes,
+            "bottleneck": self.bottleneck,
             "total": self.total.to_json(),
             "per_block": self.per_block.to_json(),
             "rows": [row.to_json() for row in self.rows],
@@ -197,18 +203,23 @@ def inference(
     machine: Machine,
     *,
     sizes: Mapping[str, int] | None = None,
+    only: str = "",
     watch: Callable[[str], None] = lambda layer: None,
 ) -> Inference:
     """Every layer of the workload's model in its fastest mapping; prefill, or decoding where P is 1.
 
-    `sizes` replace ranks of the workload (`B`). `watch` is told the layer that is mapped next. InputError: the
-    workload names no block, or a rank is not known. DoesNotFit: no cascade of a layer fits the machine.
+    `sizes` replace ranks of the workload (`B`); `only` names one layer, the others are left out. `watch` is told the
+    layer that is mapped next. InputError: the workload names no block, or a rank or layer is not known.
+    DoesNotFit: no cascade of a layer fits the machine.
     """
     sized = resized(workload, sizes or {})
     block = load_block(sized)
+    names = [layer.name for layer in block.layers]
+    if only and only not in names:
+        raise input_error(f'{sized.name} has no layer "{only}"', hint=did_you_mean(only, names, noun="layers"))
     found: _Found = {}
     rows = []
-    for layer in block.layers:
+    for layer in (layer for layer in block.layers if only in ("", layer.name)):
         watch(layer.name)
         rows.append(_row(layer, machine, found))
     batch, positions, cached = (sized.size(rank) for rank in "BPM")
