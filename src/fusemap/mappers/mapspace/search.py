@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fusemap.archspec.types import Machine
 from fusemap.einsum_cascade.types import Cascade
@@ -73,6 +73,7 @@ class Search:
     tally: Tally
     fronts: dict[Segment, Front] = field(default_factory=dict)
     closer: dict[Segment, tuple[float, float]] = field(default_factory=dict)
+    ways: dict[Segment, list[tuple[tuple[float, float], Plan]]] = field(default_factory=dict)
     downsets: tuple[Segment, ...] = ()
     after: Mapping[Segment, tuple[Segment, ...]] = field(default_factory=dict)
     to_go: dict[Segment, tuple[float, float]] = field(default_factory=dict)
@@ -185,14 +186,20 @@ def _closer(state: Search, segment: Segment) -> tuple[float, float]:
     machine = state.setting.machine
     rate = float(machine.memories[0].bandwidth_bytes_per_s or math.inf)
     latency, energy = state.bounds.of_segment(segment)
-    ways = plans(state.setting.flow, state.problem, segment, state.setting.space)
-    bounded = sorted(((state.bounds.of_plan(plan)[0], plan) for plan in ways), key=lambda w: w[0])
     least, memo = math.inf, dict[Hashable, Floats]()
-    for bound, plan in bounded:
+    for (bound, _), plan in sorted(_ways(state, segment), key=lambda w: w[0][0]):
         if bound >= least:
             break
         least = min(least, max(bound, least_traffic_bytes(plan, state.setting, memo) / rate))
     return max(latency, least), energy
+
+
+def _ways(state: Search, segment: Segment) -> list[tuple[tuple[float, float], Plan]]:
+    """The plans of a segment with their bounds."""
+    if segment not in state.ways:
+        found = plans(state.setting.flow, state.problem, segment, state.setting.space)
+        state.ways[segment] = [(state.bounds.of_plan(plan), plan) for plan in found]
+    return state.ways[segment]
 
 
 def _beaten(known: list[tuple[float, float]], cost: tuple[float, float]) -> bool:
@@ -204,14 +211,13 @@ def _front(state: Search, segment: Segment) -> Front:
     if segment not in state.fronts:
         keep: Objective = "pareto" if state.objective in ("edp", "pareto") else state.objective
         front = Front(objective=keep)
-        ways = plans(state.setting.flow, state.problem, segment, state.setting.space)
-        promising = sorted(((state.bounds.of_plan(plan), plan) for plan in ways), key=lambda w: _rank(keep, *w[0]))
-        for least, plan in promising:
+        for least, plan in sorted(_ways(state, segment), key=lambda w: _rank(keep, *w[0])):
             if front.admits(*least):
                 explore(plan, state.setting, front, state.tally)
             else:
                 state.tally.skipped += 1
         state.fronts[segment] = front
+        state.ways.pop(segment, None)
         state.setting.memo.clear()  # plans of other segments have other loops
         state.setting.costs.clear()
     return state.fronts[segment]
@@ -239,18 +245,19 @@ def again(state: Search, chain: Chain) -> Chain | None:
     """The best mapping of another problem of the same cascade with the plans of a chain; None if one has no place."""
     points = []
     for point in chain.points:
-        segment = frozenset(s.name for s in point.plan.spaces if "@" not in s.name)
         front = Front(objective=state.objective)
-        for plan in plans(state.setting.flow, state.problem, segment, state.setting.space):
-            if _form(plan) == _form(point.plan):
-                explore(plan, state.setting, front, state.tally)
+        explore(_resized(point.plan, state.problem), state.setting, front, state.tally)
         if not front.points:
             return None
         points.append(min(front.points, key=lambda p: value(state.objective, p.latency_s, p.energy_pj)))
     return Chain(points=tuple(points))
 
 
-def _form(plan: Plan) -> tuple[object, ...]:
-    """What makes a plan besides sizes."""
-    groups = tuple(tuple(s.name for s in part.spaces) for part in plan.parts)
-    return plan.chunk, groups, plan.held, plan.outside
+def _resized(plan: Plan, problem: Problem) -> Plan:
+    """The plan with the extents of another problem."""
+    extents = {r: n for s in problem.spaces for r, n in s.ranks}
+    parts = tuple(
+        replace(part, spaces=tuple(replace(s, ranks=tuple((r, extents[r]) for r, _ in s.ranks)) for s in part.spaces))
+        for part in plan.parts
+    )
+    return replace(plan, parts=parts)
