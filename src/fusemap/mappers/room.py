@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fusemap.mappers.types import EinsumMapping, Fusion, Mapping, Operand, Problem, Storage, distinct
+from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fusion, Mapping, Operand, Problem, Storage, distinct
 
 
 def group_words(problem: Problem, mapping: Mapping, fusion: Fusion, memory: str) -> tuple[dict[str, float], ...]:
@@ -21,9 +21,10 @@ def group_words(problem: Problem, mapping: Mapping, fusion: Fusion, memory: str)
     for g, group in enumerate(fusion.groups):
         words = {t: n for t, n in own[g].items() if t not in size}
         words |= {t: n for t, n in size.items() if span[t][0] <= g <= span[t][-1]}
-        for tensor in {t for tiles in own for t in tiles} - set(words):
-            if _stays(problem, mapping, fusion, tensor):
-                words[tensor] = max(tiles.get(tensor, 0) for tiles in own)
+        for tensor in {t for tiles in own for t in tiles} - {t for t in words if t in size}:
+            if _stays(problem, mapping, fusion, tensor):  # of what is not held, every group has its own tile
+                others = [size[tensor]] if tensor in size else [o.get(tensor, 0) for h, o in enumerate(own) if h != g]
+                words[tensor] = words.get(tensor, 0) + sum(others)
         cut = {
             t for t in words if t in size and group.loops and _whole(problem, mapping, t, memory, group.loops[0].rank)
         }
@@ -42,13 +43,20 @@ def _tiles(
     found: dict[str, float] = {}
     for einsum in einsums:
         nest, own = mapping.nest(einsum), dict[str, float]()
-        for operand in distinct(problem.space(einsum).operands):
-            words = _words(nest, memory, operand)
+        space = problem.space(einsum)
+        for operand in distinct(space.operands):
+            words = _words(nest, memory, operand) * slices(space, operand, twice)
             if words:
                 own[operand.tensor] = own.get(operand.tensor, 0) + words
         for tensor, words in own.items():
-            found[tensor] = max(found.get(tensor, 0), words * (2 if tensor in twice else 1))
+            found[tensor] = max(found.get(tensor, 0), words)
     return found
+
+
+def slices(space: EinsumSpace, operand: Operand, twice: frozenset[str]) -> int:
+    """Tiles of an operand that are there at once: two if the Einsum reads `R[m]` and `R[m+1]`, or if it is in `twice`."""
+    read = sum((o.tensor, o.ranks) == (operand.tensor, operand.ranks) for o in space.inputs)
+    return max(1, read, 2 if operand.tensor in twice else 1)
 
 
 def _words(nest: EinsumMapping, memory: str, operand: Operand) -> float:

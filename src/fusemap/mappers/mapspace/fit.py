@@ -11,6 +11,7 @@ from fusemap.mappers.mapspace.flow import Flow
 from fusemap.mappers.mapspace.grid import Floats, Grid
 from fusemap.mappers.mapspace.options import Role, words
 from fusemap.mappers.mapspace.plan import Plan, is_state
+from fusemap.mappers.room import slices
 from fusemap.mappers.types import EinsumSpace, distinct
 
 Roles = Mapping[str, tuple[Role, ...]]
@@ -67,12 +68,12 @@ def need_words(
     twice = doubled(plan, flow)
     tiles_of: list[dict[str, Any]] = []
     stays = {t: _stays(plan, t, order, grid) for t in plan.outside}
-    size = {t: _held(plan, t, roles, grid) * (2 if t in twice else 1) for t in span}
+    size = {t: _held(plan, t, roles, grid, twice) for t in span}
     for part in plan.parts:
         tiles: dict[str, Any] = {}
         for space in part.spaces:
-            for tensor, tile in _tiles(space, roles[space.name], streams[space.name], grid).items():
-                tiles[tensor] = np.maximum(tiles.get(tensor, 0), tile * (2 if tensor in twice else 1))
+            for tensor, tile in _tiles(space, roles[space.name], streams[space.name], grid, twice).items():
+                tiles[tensor] = np.maximum(tiles.get(tensor, 0), tile)
         tiles_of.append(tiles)
     for g, part in enumerate(plan.parts):
         tiles = tiles_of[g]
@@ -106,18 +107,21 @@ def _span(plan: Plan, tensor: str) -> tuple[int, int]:
     return min(at), max(at)
 
 
-def _tiles(space: EinsumSpace, roles: Sequence[Role], streams: Mapping[str, Floats], grid: Grid) -> dict[str, Any]:
+def _tiles(
+    space: EinsumSpace, roles: Sequence[Role], streams: Mapping[str, Floats], grid: Grid, twice: frozenset[str]
+) -> dict[str, Any]:
     """Words of the tensors of which the Einsum has a tile in the buffer."""
     found: dict[str, Any] = {}
     whole = {r.tensor for r in roles if r.whole}
     for operand in distinct(space.operands):
         if operand.tensor not in whole:
             room = 1 - streams.get(operand.tensor, 0)
-            found[operand.tensor] = found.get(operand.tensor, 0) + words(operand, grid) * room
+            tile = words(operand, grid) * room * slices(space, operand, twice)
+            found[operand.tensor] = found.get(operand.tensor, 0) + tile
     return found
 
 
-def _held(plan: Plan, tensor: str, roles: Roles, grid: Grid) -> Any:
+def _held(plan: Plan, tensor: str, roles: Roles, grid: Grid, twice: frozenset[str]) -> Any:
     """Words of a held tensor: all of its chunks, or the slice that is left of a state."""
     found: Any = np.zeros(1)
     for space in plan.spaces:
@@ -125,7 +129,8 @@ def _held(plan: Plan, tensor: str, roles: Roles, grid: Grid) -> Any:
         own: Any = np.zeros(1)
         for operand in distinct(space.operands):
             if operand.tensor == tensor:
-                own = own + words(operand, grid, whole=plan.chunk if whole else "")
+                tile = words(operand, grid, whole=plan.chunk if whole else "")
+                own = own + tile * slices(space, operand, twice)
         found = np.maximum(found, own)
     return found
 
