@@ -58,6 +58,18 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
         ),
     ),
     (("explain", "attention-3pass", *T5), lambda: fm.explain("attention-3pass", arch="flat-cloud", workload="T5@4K")),
+    (("map", "attention-3pass", *T5), lambda: fm.map("attention-3pass", arch="flat-cloud", workload="T5@4K")),
+    (
+        ("map", "attention-3pass", *T5, "--dataflow", "flat", "--objective", "energy", "--size", "B=1"),
+        lambda: fm.map(
+            "attention-3pass",
+            arch="flat-cloud",
+            workload="T5@4K",
+            dataflow="flat",
+            objective="energy",
+            sizes={"B": 1},
+        ),
+    ),
     (("reproduce", "fusemax"), lambda: fm.reproduce("fusemax", accounting="published")),
     (
         ("reproduce", "fusemax", "--accounting", "principled"),
@@ -68,7 +80,7 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
     (("export", "graph", "attention-1pass"), lambda: fm.graph("attention-1pass")),
 ]
 WITHOUT_A_FUNCTION = {"list", "schema"}  # names and files' schemas, no results
-MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",)})
+MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",), "map": ("seconds",)})
 
 
 def plain(result: Result) -> Any:

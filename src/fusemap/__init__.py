@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from fusemap.einsum_cascade.types import Cascade
     from fusemap.mappers.dataflow import Dataflow, load_dataflow
     from fusemap.mappers.dataflow import names as list_dataflows
+    from fusemap.mappers.mapspace.front import Objective
+    from fusemap.mappers.mapspace.space import Mapspace
     from fusemap.sim.accounting import Accounting
+    from fusemap.sim.best import Best
+    from fusemap.sim.best_choices import BestChoice
     from fusemap.sim.choose import Evaluation
     from fusemap.sim.explain import Explanation
     from fusemap.sim.report import Report, Timing
@@ -52,6 +56,8 @@ DataflowLike: TypeAlias = "str | PathLike[str] | Dataflow"
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "Analysis": ("fusemap.einsum_cascade.analysis", "Analysis"),
+        "Best": ("fusemap.sim.best", "Best"),
+        "BestChoice": ("fusemap.sim.best_choices", "BestChoice"),
         "Audit": ("fusemap.validation.audit", "Audit"),
         "CascadeGraph": ("fusemap.validation.graph", "CascadeGraph"),
         "Cascade": ("fusemap.einsum_cascade.types", "Cascade"),
@@ -78,6 +84,8 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
 __all__ = [
     "Analysis",
     "Audit",
+    "Best",
+    "BestChoice",
     "Cascade",
     "CascadeGraph",
     "Dataflow",
@@ -105,6 +113,7 @@ __all__ = [
     "load_cascade",
     "load_dataflow",
     "load_workload",
+    "map",
     "reproduce",
     "run",
     "taxonomy",
@@ -197,6 +206,37 @@ def explain(
     from fusemap.sim.explain import explain as explained
 
     return explained(_evaluation(cascade, arch, workload, dataflow, accounting, without, sizes))
+
+
+def map(
+    cascade: CascadeLike,
+    *,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    objective: Objective = "latency",
+    dataflow: DataflowLike | None = None,
+    sizes: Mapping[str, int] | None = None,
+    space: str | PathLike[str] | Mapspace | None = None,
+    budget: int | None = None,
+    seed: int | None = None,
+) -> Best | BestChoice:
+    """The best mapping of a cascade on a machine, over all mappings of a space, with the proof or the gap.
+
+    `objective`: latency, energy, edp, or pareto (whose `front` has the mappings that no other beats in both). `space`
+    narrows the space, `sizes` replace ranks of the workload and give parts of ranks (`M0`). A `budget` of tile
+    sizes ends the search early; with a `seed` they are explored in a random order. With a dataflow, only its
+    `choices` are searched. InputError: something does not match or is not known; DoesNotFit: nothing fits.
+
+    >>> found = map("attention-3pass", arch="flat-cloud", workload="BERT@1K")
+    >>> found.proven, found.best.name
+    (True, 'searched')
+    """
+    from fusemap.mappers.mapspace.space import load_mapspace
+    from fusemap.sim.best_case import map_case
+
+    limits = load_mapspace(str(space)) if isinstance(space, str | PathLike) else space
+    parts = _parts(cascade, arch, workload, dataflow)
+    return map_case(*parts, objective=objective, sizes=sizes, space=limits, budget=budget, seed=seed)
 
 
 def run(

@@ -222,6 +222,11 @@ def load_dataflow(name_or_path: str) -> Dataflow:
     return _extended(load_document(path), ())
 
 
+def parse_dataflow(text: str, *, file: str = "dataflow.yaml") -> Dataflow:
+    """The dataflow of a YAML text that is named `file` in errors; its name is that of the file."""
+    return _extended(parse_document(text, file=file), ())
+
+
 def read_table(dataflow: Dataflow) -> tuple[Mapping[str, float], ...]:
     """Rows of the dataflow's parameter table, column name -> number; `#` lines are comments."""
     parameters = dataflow.model.parameters
