@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusemap.archspec.arithmetic import largest_divisor
 from fusemap.archspec.types import Machine
 from fusemap.mappers.types import Fanout, Mapping, Problem
 
@@ -10,7 +11,7 @@ def padding_notes(problem: Problem, mapping: Mapping, machine: Machine) -> tuple
     """A sentence for every rank that is spread over at most half of the dimension that it could fill.
 
     Tiles divide their rank exactly; a rank of extent n on a dimension of d elements is full at the next
-    multiple of d.
+    multiple of d. Where a divisor would fill more, a mapping that uses less does so for another reason.
     """
     found: dict[str, None] = {}
     for space in problem.spaces:
@@ -21,7 +22,7 @@ def padding_notes(problem: Problem, mapping: Mapping, machine: Machine) -> tuple
             dim = machine.array(level.array).dim(level.dim).extent
             for loop in level.loops:
                 extent = extents[loop.rank]
-                if 2 * loop.bound <= min(extent, dim):
+                if 2 * max(loop.bound, largest_divisor(extent, dim)) <= min(extent, dim):
                     found[_sentence(loop.rank, extent, loop.bound, dim)] = None
     return tuple(found)
 
