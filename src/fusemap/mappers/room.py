@@ -26,7 +26,10 @@ def group_words(problem: Problem, mapping: Mapping, fusion: Fusion, memory: str)
                 others = [size[tensor]] if tensor in size else [o.get(tensor, 0) for h, o in enumerate(own) if h != g]
                 words[tensor] = words.get(tensor, 0) + sum(others)
         cut = {
-            t for t in words if t in size and group.loops and _whole(problem, mapping, t, memory, group.loops[0].rank)
+            t
+            for t in words
+            if t in size and group.loops and _whole(problem, mapping, t, memory, group.loops[0].rank)
+            if not _stays(problem, mapping, fusion, t)
         }
         dying = [t for t in cut if span[t][0] < span[t][-1] == g]
         born = [t for t in cut if g == span[t][0] < span[t][-1]]

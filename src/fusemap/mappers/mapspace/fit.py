@@ -89,8 +89,10 @@ def need_words(
         cut = {r.tensor for rs in roles.values() for r in rs if r.whole} if part.looped else set()
         dying = [t for t in held if t in cut and span[t][1] == g > span[t][0]]
         born = [t for t in held if t in cut and span[t][0] == g < span[t][1]]
-        through = sum((held[t] for t in held if t not in dying and t not in born), np.zeros(1))
-        passing = _passing([held[t] for t in dying], [held[t] for t in born], grid, plan.chunk)
+        through = sum((w for t, w in held.items() if t not in dying and t not in born), np.zeros(1))
+        through = through + sum((held[t] * stays.get(t, 0) for t in (*dying, *born)), np.zeros(1))
+        leaving, coming = ([held[t] * (1 - stays.get(t, 0)) for t in ts] for ts in (dying, born))
+        passing = _passing(leaving, coming, grid, plan.chunk)
         need = np.maximum(need, loose + through + passing)
     return np.asarray(need)
 
