@@ -200,7 +200,7 @@ def _draw_roofline(axes: Axes, data: DecodeData) -> None:
         xs, [min(data.peak_flops_per_s, x * data.bandwidth_bytes_per_s) for x in xs], color="#000000", linewidth=1
     )
     axes.axvline(ridge, color="#777777", linewidth=0.6, linestyle="--")
-    for name, colour, mark in zip(dict.fromkeys(p.name for p in data.points), _COLOURS, _MARKS, strict=True):
+    for name, colour, mark in zip(dict.fromkeys(p.name for p in data.points), _COLOURS, _MARKS, strict=False):
         own = [p for p in data.points if p.name == name]
         axes.plot(
             [p.flops_per_byte for p in own],
