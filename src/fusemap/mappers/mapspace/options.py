@@ -173,13 +173,16 @@ def _covers(a: Option, b: Option) -> bool:
 
 
 def spreads(space: EinsumSpace, array: Array, grid: Grid) -> Iterator[tuple[tuple[str, tuple[str, ...]], ...]]:
-    """Assignments of ranks to the array's dimensions: one rank each, a second where the first cannot fill it."""
+    """Assignments of ranks to the array's dimensions: one rank each, a second where the first cannot fill it.
+
+    Or none: a word that all points use is then in one register only.
+    """
     whole = {r: n for r, n in space.ranks if r not in space.sequential and _largest(r, grid) > 1}
     per_dim = []
     for dim in array.dims:
         one: list[tuple[str, ...]] = [(r,) for r in whole]
         two = [(r, s) for r, s in itertools.permutations(whole, 2) if _largest(r, grid) < dim.extent]
-        per_dim.append([*one, *two] or [()])
+        per_dim.append([*one, *two, ()])
     for chosen in itertools.product(*per_dim):
         yield tuple((dim.name, ranks) for dim, ranks in zip(array.dims, chosen, strict=True))
 

@@ -8,7 +8,6 @@ When a complete sequence comes out of the queue no other can be better (A*: the 
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,70 +112,92 @@ def prepared(
     return state
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """Segments that are settled up to a set of Einsums, and the next one if it has only a bound."""
+
+    at: Segment
+    points: tuple[Point, ...]
+    lazy: Segment | None = None
+
+    @property
+    def cost(self) -> tuple[float, float]:
+        return sum(p.latency_s for p in self.points), sum(p.energy_pj for p in self.points)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """The queue of a search, what came out of it complete, and what is known to be beaten where."""
+
+    state: Search
+    queue: list[tuple[tuple[float, float], int, _Entry]] = field(default_factory=list)
+    done: list[Chain] = field(default_factory=list)
+    settled: dict[Segment, list[tuple[float, float]]] = field(default_factory=dict)
+    bound: float = math.inf
+    tickets: int = 0
+
+    def push(self, entry: _Entry) -> None:
+        """Queue an entry under the least value that a sequence which begins with it can have."""
+        (latency, energy), where, state = entry.cost, entry.at, self.state
+        if entry.lazy is not None:
+            more = state.closer.get(entry.lazy) or state.bounds.of_segment(entry.lazy)
+            latency, energy, where = latency + more[0], energy + more[1], where | entry.lazy
+        to_go = state.to_go[where]
+        if math.isfinite(latency + to_go[0]):
+            self.tickets += 1
+            key = value(state.objective, latency + to_go[0], energy + to_go[1])
+            heapq.heappush(self.queue, (key, self.tickets, entry))
+
+    def step(self, limit: float) -> bool:
+        """Take the most promising entry and follow it; False when no other can be better than what is done."""
+        key, _, entry = heapq.heappop(self.queue)
+        self.bound = key[0]
+        if key[0] >= limit * (1 - TIE):
+            return False
+        if entry.lazy is not None:
+            self._look_at(entry, entry.lazy)
+        elif not self._is_beaten(entry):
+            self.settled.setdefault(entry.at, []).append(entry.cost)
+            if entry.at == self.state.downsets[-1]:
+                self.done.append(Chain(points=entry.points))
+                return self.state.objective == "pareto"
+            for later in self.state.after[entry.at]:
+                self.push(_Entry(at=entry.at, points=entry.points, lazy=later - entry.at))
+        return True
+
+    def _look_at(self, entry: _Entry, lazy: Segment) -> None:
+        """Bound a segment more closely; the second time, explore it."""
+        if lazy not in self.state.closer and lazy not in self.state.fronts:
+            self.state.closer[lazy] = _closer(self.state, lazy)
+            self.push(entry)
+            return
+        for point in _front(self.state, lazy).points:
+            self.push(_Entry(at=entry.at | lazy, points=(*entry.points, point)))
+
+    def _is_beaten(self, entry: _Entry) -> bool:
+        """Is another way to the same point in time, or a complete one, nowhere worse?"""
+        known = [*self.settled.get(entry.at, ()), *((d.latency_s, d.energy_pj) for d in self.done)]
+        return any(a <= entry.cost[0] and b <= entry.cost[1] for a, b in known)
+
+
 def search(state: Search, *, limit: float = math.inf) -> Found:
     """The best mapping of a problem in the space of `plans`: proven, unless `stop` ends the search before.
 
     Only mappings whose `value` begins below `limit` are of interest; where there is none, the result has none.
     """
-    setting, objective = state.setting, state.objective
-    downsets, after, rest = state.downsets, state.after, state.to_go
-    last = downsets[-1]
-    ticket = itertools.count()
-    queue: list[tuple[tuple[float, float], int, Segment, tuple[Point, ...], Segment | None]] = []
-    done: list[Chain] = []
-    settled: dict[Segment, list[tuple[float, float]]] = {}
-
-    def push(at: Segment, points: tuple[Point, ...], lazy: Segment | None) -> None:
-        latency = sum(p.latency_s for p in points)
-        energy = sum(p.energy_pj for p in points)
-        where = at
-        if lazy is not None:
-            more = state.closer.get(lazy) or state.bounds.of_segment(lazy)
-            latency, energy, where = latency + more[0], energy + more[1], at | lazy
-        to_go = rest[where]
-        if math.isinf(latency + to_go[0]):
-            return
-        key = value(objective, latency + to_go[0], energy + to_go[1])
-        heapq.heappush(queue, (key, next(ticket), at, points, lazy))
-
-    push(frozenset(), (), None)
-    bound = queue[0][0][0] if queue else math.inf
-    while queue and not setting.stop():
-        key, _, at, points, lazy = heapq.heappop(queue)
-        bound = key[0]
-        if key[0] >= limit * (1 - TIE):
+    run = _Run(state=state)
+    run.push(_Entry(at=frozenset(), points=()))
+    while run.queue and not state.setting.stop():
+        if not run.step(limit):
             break
-        if objective != "pareto" and done and key >= value(objective, done[0].latency_s, done[0].energy_pj):
-            break
-        cost = (sum(p.latency_s for p in points), sum(p.energy_pj for p in points))
-        if lazy is not None and lazy not in state.closer and lazy not in state.fronts:
-            state.closer[lazy] = _closer(state, lazy)
-            push(at, points, lazy)
-            continue
-        if lazy is not None:
-            for point in _front(state, lazy).points:
-                push(at | lazy, (*points, point), None)
-            continue
-        if _beaten(settled.setdefault(at, []), cost):
-            continue
-        settled[at].append(cost)
-        if at == last:
-            done.append(Chain(points=points))
-            if objective != "pareto":
-                break
-            continue
-        if objective == "pareto" and _beaten([(d.latency_s, d.energy_pj) for d in done], cost):
-            continue
-        for later in after[at]:
-            push(at, points, later - at)
-    proven = not setting.stop()
+    objective = state.objective
     return Found(
         objective=objective,
-        best=tuple(sorted(done, key=lambda d: value(objective, d.latency_s, d.energy_pj))),
-        proven=proven,
-        bound=bound,
+        best=tuple(sorted(run.done, key=lambda d: value(objective, d.latency_s, d.energy_pj))),
+        proven=not state.setting.stop(),
+        bound=run.bound,
         tally=state.tally,
-        segments=sum(len(a) for a in after.values()),
+        segments=sum(len(later) for later in state.after.values()),
         explored=len(state.fronts),
     )
 
@@ -200,10 +221,6 @@ def _ways(state: Search, segment: Segment) -> list[tuple[tuple[float, float], Pl
         found = plans(state.setting.flow, state.problem, segment, state.setting.space)
         state.ways[segment] = [(state.bounds.of_plan(plan), plan) for plan in found]
     return state.ways[segment]
-
-
-def _beaten(known: list[tuple[float, float]], cost: tuple[float, float]) -> bool:
-    return any(a <= cost[0] and b <= cost[1] for a, b in known)
 
 
 def _front(state: Search, segment: Segment) -> Front:
