@@ -211,4 +211,6 @@ def _plain(value: object) -> object:
         return sorted((_plain(v) for v in value), key=str)
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
+    if callable(value):
+        return None  # compiled from a text that stands beside it
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
