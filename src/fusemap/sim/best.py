@@ -266,18 +266,20 @@ def _searched(
     ]
     ready.sort(key=lambda r: r[2].promise)
     found: _Found = []
+    met: list[tuple[float, float]] = []
     for number, (cut, problem, state) in enumerate(ready):
         if over() and any(f.best for _, _, f in found):
             found.append((cut, problem, unsearched(state)))
             continue
         effort.watch(Progress(done=effort.before + number, total=effort.before + len(ready), best=limit))
         sampling = effort.budget is not None and effort.seed is not None
-        result = sampled(state, effort.seed or 0) if sampling else search(state, limit=limit)
+        result = sampled(state, effort.seed or 0) if sampling else search(state, limit=limit, known=met)
         if result.proven:
             effort.finished(cut, problem, result)
         elif not result.best:
             result = dataclasses.replace(result, best=composed(state))
         found.append((cut, problem, result))
+        met += [(chain.latency_s, chain.energy_pj) for chain in result.best]
         for chain in result.best if objective != "pareto" else ():
             limit = min(limit, value(objective, chain.latency_s, chain.energy_pj)[0])
     if objective in ("latency", "energy") and not over():

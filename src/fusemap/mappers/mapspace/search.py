@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusemap.archspec.types import Machine
@@ -130,6 +130,7 @@ class _Run:
     """The queue of a search, what came out of it complete, and what is known to be beaten where."""
 
     state: Search
+    known: Sequence[tuple[float, float]] = ()
     queue: list[tuple[tuple[float, float], int, _Entry]] = field(default_factory=list)
     done: list[Chain] = field(default_factory=list)
     settled: dict[Segment, list[tuple[float, float]]] = field(default_factory=dict)
@@ -143,9 +144,10 @@ class _Run:
             more = state.closer.get(entry.lazy) or state.bounds.of_segment(entry.lazy)
             latency, energy, where = latency + more[0], energy + more[1], where | entry.lazy
         to_go = state.to_go[where]
-        if math.isfinite(latency + to_go[0]):
+        latency, energy = latency + to_go[0], energy + to_go[1]
+        if math.isfinite(latency) and not (state.objective == "pareto" and self._is_known(latency, energy)):
             self.tickets += 1
-            key = value(state.objective, latency + to_go[0], energy + to_go[1])
+            key = value(state.objective, latency, energy)
             heapq.heappush(self.queue, (key, self.tickets, entry))
 
     def step(self, limit: float) -> bool:
@@ -175,17 +177,22 @@ class _Run:
             self.push(_Entry(at=entry.at | lazy, points=(*entry.points, point)))
 
     def _is_beaten(self, entry: _Entry) -> bool:
-        """Is another way to the same point in time, or a complete one, nowhere worse?"""
-        known = [*self.settled.get(entry.at, ()), *((d.latency_s, d.energy_pj) for d in self.done)]
-        return any(a <= entry.cost[0] and b <= entry.cost[1] for a, b in known)
+        """Is another way to the same point in time nowhere worse?"""
+        return any(a <= entry.cost[0] and b <= entry.cost[1] for a, b in self.settled.get(entry.at, ()))
+
+    def _is_known(self, latency_s: float, energy_pj: float) -> bool:
+        """Is a complete mapping known that is nowhere worse than these bounds?"""
+        known = [*self.known, *((d.latency_s, d.energy_pj) for d in self.done)]
+        return any(a <= latency_s and b <= energy_pj for a, b in known)
 
 
-def search(state: Search, *, limit: float = math.inf) -> Found:
+def search(state: Search, *, limit: float = math.inf, known: Sequence[tuple[float, float]] = ()) -> Found:
     """The best mapping of a problem in the space of `plans`: proven, unless `stop` ends the search before.
 
-    Only mappings whose `value` begins below `limit` are of interest; where there is none, the result has none.
+    Only mappings whose `value` begins below `limit` are of interest; where there is none, the result has none. For
+    a Pareto set, those that a `known` (latency, energy) is nowhere worse than are of none.
     """
-    run = _Run(state=state)
+    run = _Run(state=state, known=known)
     run.push(_Entry(at=frozenset(), points=()))
     while run.queue and not state.setting.stop():
         if not run.step(limit):
