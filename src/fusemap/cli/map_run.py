@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import click
 
-import fusemap
 from fusemap.archspec.types import Machine, Workload
 from fusemap.cli.files import write_whole
 from fusemap.cli.quantities import joules, si
@@ -197,7 +197,7 @@ def fingerprint(cascade: Cascade, *parts: object) -> str:
     >>> fingerprint(load("softmax"), {"M": 4}) == fingerprint(load("softmax"), {"M": 8})
     False
     """
-    text = json.dumps([fusemap.__version__, format_cascade(cascade), [_plain(part) for part in parts]])
+    text = json.dumps([version("fusemap"), format_cascade(cascade), [_plain(part) for part in parts]])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
