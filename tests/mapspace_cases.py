@@ -46,9 +46,10 @@ class Tiny:
         """The machine as a file."""
         p = self.prices
         capacity = "" if self.words is None else f"capacity: {self.words * WORD_BYTES} B, "
+        bandwidth = self.bandwidth * WORD_BYTES * GIGA
         lines = [
             *("source: a test", "table: 45nm", "clock: 1 GHz", f"word: {WORD_BYTES} B", "memories:"),
-            f"  dram: {{component: outside, bandwidth: {self.bandwidth * WORD_BYTES * GIGA:.0f} B/s, width: 16 bit, on_chip: false}}",
+            f"  dram: {{component: outside, bandwidth: {bandwidth:.0f} B/s, width: 16 bit, on_chip: false}}",
             f"  buffer: {{component: inside, {capacity}width: 16 bit}}",
             "arrays:",
         ]

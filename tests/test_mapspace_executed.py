@@ -1,4 +1,4 @@
-"""Every mapping that the search returns, executed word by word: no fault, the right numbers, the words that it claims."""
+"""Every mapping that the search returns, executed word by word: no fault, right numbers, the words that it claims."""
 
 from __future__ import annotations
 
