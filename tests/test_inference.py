@@ -23,7 +23,7 @@ from fusemap.einsum_cascade.catalog import load as load_cascade
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.space import make_problem
 from fusemap.sim.best import Best, find_best
-from fusemap.validation.inference import Inference, inference, least_words, multiply_accumulates
+from fusemap.validation.inference import Inference, inference, least_words, multiply_accumulates, resized
 from fusemap.validation.inference_block import block_names, load_block
 from fusemap.validation.inference_figure import (
     POINTS,
@@ -160,10 +160,11 @@ def test_decoding_is_limited_by_memory_and_a_long_prompt_is_not() -> None:
 
 
 def test_a_larger_batch_shares_the_weights() -> None:
-    one, many = decoded(), decoded(batch=256)
-    assert many.tokens_per_s > 50 * one.tokens_per_s
-    (down,) = (row for row in many.rows if row.layer == "down")
-    assert down.flops_per_byte > 200 * one.rows[0].flops_per_byte
+    workload = load_workload("Llama-3-8B-decode@1K")
+    many = inference(workload, load_arch("fusemax-cloud"), sizes={"B": 256}, only="down")
+    (one,) = (row for row in decoded().rows if row.layer == "down")
+    assert many.tokens_per_s > 200 / (32 * one.latency_s)
+    assert many.rows[0].flops_per_byte > 200 * one.flops_per_byte
 
 
 def test_latent_attention_is_near_the_ridge() -> None:
@@ -173,6 +174,11 @@ def test_latent_attention_is_near_the_ridge() -> None:
     (gqa,) = (row for row in decoded().rows if row.layer == "attention")
     assert 3.9 < gqa.flops_per_byte < 4 < 0.5 * ridge < mla.flops_per_byte < ridge
     assert mla.report.traffic_bytes == mla.least_bytes  # the latent is read once, as key and as value
+    two = resized(load_workload("DeepSeek-V3-decode@1K"), {"B": 2, "P": 2})
+    (attention,) = (layer for layer in load_block(two).layers if layer.name == "attention")
+    assert find_best(attention.cascades[1], machine, attention.workload).best.report.bottleneck == "array_2d"
+    step = inference(two, machine, only="router")
+    assert (step.phase, step.tokens) == ("decode", 4)
 
 
 # --- the forms of attention -------------------------------------------------------------------------
@@ -247,7 +253,7 @@ def test_every_layer_of_a_block_says_where_it_is_from(name: str) -> None:
 SMALL = """\
 source: made up
 block: mine.yaml
-ranks: {B: 2, H: 4, HK: 2, E: 16, F: 16, M: LENGTH, P: 1, D: 64, S: 128, LAYERS: 3, V: 100}
+ranks: {B: 2, H: 4, HK: 2, E: 128, F: 128, M: LENGTH, P: 1, D: 64, S: 128, LAYERS: 3, V: 100}
 batch: [B, H]
 """
 MINE = """\
@@ -265,7 +271,7 @@ layers:
 def small(tmp_path: Path) -> Callable[..., str]:
     """A reference to a small model of one's own, with texts replaced."""
 
-    def write(old: str = "", new: str = "", length: str = "@32") -> str:
+    def write(old: str = "", new: str = "", length: str = "@1K") -> str:
         assert not old or (SMALL + MINE).count(old) == 1
         (tmp_path / "small.yaml").write_text(SMALL.replace(old, new) if old else SMALL)
         (tmp_path / "mine.yaml").write_text(MINE.replace(old, new) if old else MINE)
@@ -279,9 +285,9 @@ def test_a_model_of_ones_own(small: Callable[..., str]) -> None:
     names = [row.layer for row in found.rows]
     assert names == ["queries", "keys", "values", "attention", "output", "gate and up", "mixed", "vocabulary"]
     assert [row.times for row in found.rows] == [3, 3, 3, 3, 3, 6, 2, 1]
-    matrices = 3 * (2 * 64 * 64 + 2 * 64 * 32 + 2 * 64 * 128) + 2 * 64 * 64
+    matrices = 3 * (2 * 64 * 512 + 2 * 64 * 256 + 2 * 64 * 128) + 2 * 64 * 64
     assert found.parameters == matrices + 2 * 64 * 100 + 7 * 64
-    assert (found.phase, found.tokens, found.cached, found.cache_bytes_per_token) == ("decode", 2, 64, 3 * 64 * WORD)
+    assert (found.phase, found.tokens, found.cached, found.cache_bytes_per_token) == ("decode", 2, 2048, 3 * 512 * WORD)
     per_block = sum(row.times * row.latency_s for row in found.rows[:-1]) / 3
     assert found.per_block.latency_s == pytest.approx(per_block)
     assert found.tokens_per_s == pytest.approx(2 / sum(row.times * row.latency_s for row in found.rows))
@@ -294,18 +300,18 @@ def test_a_model_of_ones_own(small: Callable[..., str]) -> None:
         ("block: mine.yaml", "block: gqa-swigl", 'unknown block "gqa-swigl"'),
         ("block: mine.yaml", "block: other.yaml", "other.yaml"),
         ("extends: gqa-swiglu", "extends: mine.yaml", '"extends" forms a cycle'),
-        ("N: D}", "N: D / 5}", "expected a positive whole number for small@32, found 12.8"),
+        ("N: D}", "N: D / 5}", "expected a positive whole number for small@1K, found 12.8"),
         ("N: D}", "N: Q}", 'unknown name "Q"'),
-        ("{times: 2,", "{times: 0,", "expected a positive whole number for small@32, found 0"),
+        ("{times: 2,", "{times: 0,", "expected a positive whole number for small@1K, found 0"),
         ("{times: 2,", "{batch: [X],", 'unknown rank "X"'),
         ("{times: 2,", "{cascades: [linear-layr],", "unknown cascade 'linear-layr'"),
         ("{times: 2,", "{cascades: [mine.cascade],", "mine.cascade"),
         ("{times: 2,", "{tims: 2,", 'unknown key "tims"'),
-        ("HK: 2", "HK: 3", "expected a positive whole number for small@32, found 1.33333"),
+        ("HK: 2", "HK: 3", "expected a positive whole number for small@1K, found 1.33333"),
         (
             "description: mine",
             "description: mine\ncache: 1.5",
-            "expected a positive whole number for small@32, found 1.5",
+            "expected a positive whole number for small@1K, found 1.5",
         ),
     ],
 )
@@ -422,6 +428,17 @@ def test_the_picture_in_the_documentation_shows_these_numbers() -> None:
     first = dataclasses.replace(now.steps[0], latency_s=now.steps[0].latency_s * 1.001)
     changed = json.loads(dataclasses.replace(now, steps=(first,)).fingerprint)
     assert changed["steps"][0] not in stored["steps"]
+
+
+def test_the_documentation_tells_these_numbers() -> None:
+    text = (DOCS / "inference.md").read_text()
+    (row,) = (line for line in text.splitlines() if line.startswith("| Llama-3-8B | decode, 1 sequence"))
+    found = decoded(length="4K")
+    total, attention = found.total, next(r for r in found.rows if r.layer == "attention")
+    assert (
+        f"| {total.latency_s * 1e3:.2f} ms | {found.tokens_per_s:.2f} | {total.traffic_bytes / 2**30:.2f} GiB |" in row
+    )
+    assert f"| {total.flops_per_byte:.1f} | {attention.latency_s * 1e6:.2f} us, dram | " in row
 
 
 def test_equal_data_give_equal_pictures() -> None:

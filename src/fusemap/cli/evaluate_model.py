@@ -56,10 +56,10 @@ def model_text(found: Inference) -> str:
         "fastest of its cascades. Traffic is beside what any mapping moves, inputs and outputs once. Left out: "
         "normalization, rotation, products of gates, residual sums.",
     ]
-    if found.phase == "prefill":
+    if found.tokens > found.sequences:
         notes.append("The causal mask is not exploited: attention's work is an upper bound, by up to two.")
     notes += [
-        f"{row.layer}: {o.cascade} instead of {row.cascade}, {_instead(o.latency_s, row)}"
+        f"{row.layer}: {o.cascade} instead of {row.cascade} {_instead(o.latency_s, row)}"
         for row in found.rows
         for o in row.others
     ]
@@ -68,18 +68,25 @@ def model_text(found: Inference) -> str:
 
 
 def _instead(latency_s: float | None, row: LayerRow) -> str:
-    return "does not fit" if latency_s is None else f"{si(latency_s, 's')} ({latency_s / row.latency_s - 1:+.1%})"
+    if latency_s is None:
+        return "does not fit"
+    slower = latency_s / row.latency_s - 1
+    return f"takes {si(latency_s, 's')}, {percent(slower)} more" if slower else "takes as long"
 
 
 def _heading(found: Inference) -> str:
     per_token = binary(found.cache_bytes_per_token)
     lines = [
-        f"{found.workload} on {found.arch}: {found.phase}, {number(found.sequences)} sequences, "
-        f"{number(found.tokens)} tokens",
+        f"{found.workload} on {found.arch}: {found.phase}, {_counted(found.sequences, 'sequence')}, "
+        f"{_counted(found.tokens, 'token')}",
         f"{number(found.parameters)} parameters; cache {per_token} a token, {binary(found.cache_bytes)} in all",
-        f"{si(found.tokens_per_s, 'token/s')}, limited by {found.bottleneck}",
+        f"{found.tokens_per_s:,.4g} tokens/s, limited by {found.bottleneck}",
     ]
     return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def _layers(found: Inference) -> str:

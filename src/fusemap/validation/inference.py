@@ -206,7 +206,7 @@ def inference(
     only: str = "",
     watch: Callable[[str], None] = lambda layer: None,
 ) -> Inference:
-    """Every layer of the workload's model in its fastest mapping; prefill, or decoding where P is 1.
+    """Every layer of the workload's model in its fastest mapping; decoding where P is 1 or less than M, else prefill.
 
     `sizes` replace ranks of the workload (`B`); `only` names one layer, the others are left out. `watch` is told the
     layer that is mapped next. InputError: the workload names no block, or a rank or layer is not known.
@@ -228,7 +228,7 @@ def inference(
         arch=machine.name,
         block=block.description,
         source=block.source,
-        phase="decode" if positions == 1 else "prefill",
+        phase="decode" if positions == 1 or positions < sized.size("M") else "prefill",
         sequences=batch,
         tokens=batch * positions,
         cached=batch * cached,
