@@ -22,7 +22,7 @@ from fusemap.cli import map_run
 from fusemap.diagnostics import DoesNotFit
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
 from fusemap.mappers.space import make_problem
-from fusemap.sim.best import Best, Finished, find_best
+from fusemap.sim.best import Best, Finished, Progress, find_best
 from fusemap.sim.best_choices import BestChoice
 from fusemap.sim.best_fit import need_bytes, refused
 
@@ -159,17 +159,15 @@ def test_a_waterfall_is_drawn(fusemap: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_a_budget_leaves_a_gap_that_holds_the_optimum(seed: int | None) -> None:
-    case = {"arch": "fusemax-cloud", "workload": "BERT@1K"}
-    best = fm.map("attention-1pass", **case).value
-    found = fm.map("attention-1pass", budget=3, seed=seed, **case)
+    best = fm.map("attention-1pass", arch="fusemax-cloud", workload="BERT@1K").value
+    found = fm.map("attention-1pass", arch="fusemax-cloud", workload="BERT@1K", budget=3, seed=seed)
     assert isinstance(found, Best) and not found.proven
     assert found.bound * (1 - 1e-12) <= best <= found.value * (1 + 1e-12)
     assert found.value <= found.bound * (1 + found.gap) * (1 + 1e-12)
 
 
 def test_one_seed_is_one_search() -> None:
-    case = {"arch": "flat-cloud", "workload": "BERT@1K", "budget": 20, "seed": 7}
-    one, two = fm.map("attention-3pass", **case), fm.map("attention-3pass", **case)
+    one, two = (fm.map("attention-3pass", arch="flat-cloud", workload="BERT@1K", budget=20, seed=7) for _ in range(2))
     assert one.to_json() | {"seconds": 0} == two.to_json() | {"seconds": 0}
 
 
@@ -218,7 +216,12 @@ def test_a_search_goes_on_where_it_was_interrupted(
     Path(path).write_text(json.dumps(noted), encoding="utf-8")
     searched: list[Finished] = []
     plain = map_run.Resume.finished
-    monkeypatch.setattr(map_run.Resume, "finished", lambda self, f: (searched.append(f), plain(self, f)))
+
+    def noticed(self: map_run.Resume, found: Finished) -> None:
+        searched.append(found)
+        plain(self, found)
+
+    monkeypatch.setattr(map_run.Resume, "finished", noticed)
     again = fusemap("map", *ONE, "--resume", path, "--json").json()
     assert len(searched) == whole["cuts"] - 4
     assert again["proven"] and math.isclose(again["value"], whole["value"], rel_tol=1e-12)
@@ -256,7 +259,7 @@ def test_progress_is_shown_on_a_terminal_only(fusemap: Run, monkeypatch: pytest.
     with map_run.watched("latency") as watcher:
         assert watcher.shown
         assert not watcher.stop()
-        watcher.watch(map_run.Progress(done=2, total=5, best=0.002))
+        watcher.watch(Progress(done=2, total=5, best=0.002))
         assert watcher.line(2.0).startswith("cut 3 of 5, 2.0 s, ") and "best so far 2.000 ms" in watcher.line(2.0)
 
 

@@ -25,9 +25,9 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import load_dataflow
 from fusemap.mappers.mapspace.front import Objective
 from fusemap.mappers.mapspace.space import Mapspace, load_mapspace
-from fusemap.sim.best import Best
 from fusemap.sim.best_case import as_dataflow, map_case, resized
 from fusemap.sim.best_choices import BestChoice
+from fusemap.sim.best_outcome import Best
 
 INTERRUPTED, NOTHING_FOUND = 130, 1
 PICTURES = ("png", "svg", "pdf")

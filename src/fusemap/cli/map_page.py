@@ -9,8 +9,9 @@ from fusemap.cli.output import table
 from fusemap.cli.quantities import area, binary, joules, part_of, percent, si
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Fusion, Group, Loop, Phase, Problem, Storage
 from fusemap.mappers.types import Mapping as CascadeMapping
-from fusemap.sim.best import Best, Candidate
+from fusemap.sim.best_candidate import Candidate
 from fusemap.sim.best_choices import BestChoice
+from fusemap.sim.best_outcome import Best
 from fusemap.sim.report import Report
 
 WIDTH = 100

@@ -25,7 +25,7 @@ from fusemap.einsum_cascade.printer import format_cascade
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import parse_dataflow
 from fusemap.sim.actions import places
-from fusemap.sim.best import Candidate, Cut, Finished, Progress
+from fusemap.sim.best_candidate import Candidate, Cut, Finished, Progress
 from fusemap.sim.best_case import as_dataflow
 from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
 

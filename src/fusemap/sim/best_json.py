@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fusemap.einsum_cascade.notebook import table_html
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fusion, Level, Loop, Storage
-
-if TYPE_CHECKING:
-    from fusemap.sim.best import Best, Candidate
-    from fusemap.sim.best_choices import BestChoice
+from fusemap.sim.best_candidate import Candidate
 
 SCHEMA = "fusemap/map/1"
 
 
-def document(found: Best) -> dict[str, object]:
-    """The document of a search of the space of mappings."""
-    counts = {
-        "counted": found.counted,
-        "priced": found.priced,
-        "pruned": found.pruned,
-        "unfit": found.unfit,
-        "cuts": found.cuts,
-    }
-    return {
-        **_head(found.best, found.objective, found.value, proven=found.proven, bound=found.bound, gap=found.gap),
-        **counts,
-        "seconds": found.seconds,
-        "best": candidate(found.best),
-        "others": [costs(other) for other in found.others],
-        "front": [costs(point) for point in found.front],
-    }
-
-
-def choice_document(found: BestChoice) -> dict[str, object]:
-    """The document of a search of a dataflow's choices; with the settings of all that is best and `ties`."""
-    result = found.result
-    counts = {
-        "counted": result.space_size,
-        "priced": result.evaluated,
-        "pruned": 0,
-        "unfit": result.evaluated - result.feasible,
-        "cuts": 1,
-    }
-    return {
-        **_head(found.best, found.objective, found.value, proven=True, bound=found.value, gap=0.0),
-        **counts,
-        "seconds": found.seconds,
-        "best": {**candidate(found.best), "settings": dict(result.best.settings)},
-        "others": [costs(other) for other in found.others],
-        "front": [{"name": found.best.name, **point.to_json()} for point in result.pareto],
-        "ties": result.ties,
-    }
-
-
-def _head(
-    best: Candidate, objective: str, value: float, *, proven: bool, bound: float, gap: float
-) -> dict[str, object]:
+def head(best: Candidate, objective: str, value: float, *, proven: bool, bound: float, gap: float) -> dict[str, object]:
+    """What was asked, and how good and how sure the answer is."""
     return {
         "schema": SCHEMA,
         "cascade": best.report.cascade,
@@ -72,7 +28,7 @@ def _head(
     }
 
 
-def candidate(best: Candidate) -> dict[str, object]:
+def described(best: Candidate) -> dict[str, object]:
     """A mapping with its loops and its report."""
     mapping = best.mapping
     return {
