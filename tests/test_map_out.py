@@ -53,7 +53,6 @@ CASES: list[tuple[str, str, str, Objective, Mapspace]] = [
     ("attention-3pass", "flat-edge", "tiny", "latency", AGAIN),
     ("attention-3pass", "flat-cloud", "BERT@1K", "energy", Mapspace(fuse=False)),
     ("attention-1pass", "fusemax-cloud", "BERT@1K", "latency", EVERYTHING),
-    ("attention-3pass", "fusemax-cloud", "tiny", "latency", AGAIN),
 ]
 
 
