@@ -162,6 +162,7 @@ def test_decoding_is_limited_by_memory_and_a_long_prompt_is_not() -> None:
 def test_a_larger_batch_shares_the_weights() -> None:
     workload = load_workload("Llama-3-8B-decode@1K")
     many = inference(workload, load_arch("fusemax-cloud"), sizes={"B": 256}, only="down")
+    assert [row.layer for row in many.rows] == ["down"]
     (one,) = (row for row in decoded().rows if row.layer == "down")
     assert many.tokens_per_s > 200 / (32 * one.latency_s)
     assert many.rows[0].flops_per_byte > 200 * one.flops_per_byte
@@ -342,6 +343,12 @@ def test_a_workload_that_extends_what_it_cannot(tmp_path: Path, text: str, messa
     (tmp_path / "w.yaml").write_text(text)
     with pytest.raises(InputError, match=re.escape(message)):
         load_workload(f"{tmp_path / 'w.yaml'}@4K")
+
+
+def test_the_vocabulary_is_no_part_of_a_block(small: Callable[..., str]) -> None:
+    found = inference(load_workload(small()), load_arch("fusemax-cloud"), only="vocabulary")
+    assert found.per_block.to_json()["flops_per_byte"] == found.per_block.latency_s == 0
+    assert found.total.latency_s == found.rows[0].latency_s > 0
 
 
 def test_unknown_ranks_and_layers() -> None:

@@ -111,8 +111,8 @@ class Total:
 
     @property
     def flops_per_byte(self) -> float:
-        """Arithmetic intensity of all layers together."""
-        return 2 * self.macs / self.traffic_bytes
+        """Arithmetic intensity of all layers together; 0 without any."""
+        return 2 * self.macs / self.traffic_bytes if self.traffic_bytes else 0.0
 
     def to_json(self) -> dict[str, object]:
         """The sums as a JSON object."""
