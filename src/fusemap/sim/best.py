@@ -23,6 +23,7 @@ from fusemap.mappers.mapspace.search import Chain, Found, Search, again, prepare
 from fusemap.mappers.mapspace.settle import NAME, settled
 from fusemap.mappers.mapspace.space import EVERYTHING, Mapspace
 from fusemap.mappers.match import matches
+from fusemap.mappers.recurrence import recurrences
 from fusemap.mappers.space import make_problem
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.mappers.types import Problem
@@ -282,7 +283,10 @@ def _report(problem: Problem, mapping: CascadeMapping, machine: Machine, priced:
 def built_in(
     cascade: Cascade, machine: Machine, workload: Workload, added: Sizes, *, priced: bool
 ) -> tuple[Candidate, ...]:
-    """Every built-in dataflow that maps the cascade legally, with its report."""
+    """Every built-in dataflow that maps the cascade legally, with its report.
+
+    One that maps the Einsums of a recurrence each on its own is left out: nothing makes their loops step together.
+    """
     found = []
     for dataflow in map(load_dataflow, names()):
         if not matches(cascade, dataflow):
@@ -292,6 +296,8 @@ def built_in(
             report, energy = _report(problem, mapping, machine, priced)
         except (InputError, DoesNotFit):
             continue  # it is not for this machine or size; the search goes on without it
+        if any(len(g) > 1 and not set(g) <= set(dataflow.model.einsums) for g in recurrences(problem.reads)):
+            continue
         found.append(Candidate(name=dataflow.name, problem=problem, mapping=mapping, report=report, energy_pj=energy))
     return tuple(found)
 

@@ -181,6 +181,8 @@ def _explore(
         if not front.admits(least_s[i], least_pj[i]):
             tally.pruned += 1
             continue
+        if setting.stop():
+            return
         tally.priced += 1
         clock = float(setting.machine.clock_hz)
         most = front.most_s() * clock

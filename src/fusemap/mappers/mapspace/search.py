@@ -236,6 +236,8 @@ def _front(state: Search, segment: Segment) -> Front:
         keep: Objective = "pareto" if state.objective in ("edp", "pareto") else state.objective
         front = Front(objective=keep)
         for least, plan in sorted(_ways(state, segment), key=lambda w: _rank(keep, *w[0])):
+            if state.setting.stop():
+                break
             if front.admits(*least):
                 explore(plan, state.setting, front, state.tally)
             else:
