@@ -15,18 +15,22 @@ from functools import lru_cache
 
 from fusemap.archspec.archs import load_arch
 from fusemap.archspec.area import area_um2
-from fusemap.archspec.types import Machine, Workload
+from fusemap.archspec.types import Array, Machine, Workload
 from fusemap.archspec.workloads import load_workload
 from fusemap.diagnostics import DoesNotFit, InputError
 from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow, load_dataflow
+from fusemap.mappers.space import make_problem
+from fusemap.mappers.types import EinsumSpace
+from fusemap.mappers.units import find_units
 from fusemap.sim.evaluate import evaluate
 from fusemap.sim.report import Report
 from fusemap.validation.codesign_space import (
     DesignSpaceModel,
     Site,
     chunked_dataflow,
+    element_area_um2,
     is_narrow,
     least_area_um2,
     machine_of,
@@ -231,3 +235,29 @@ def cycles_per_tile(outcome: Outcome, sizes: Mapping[str, int], clock_hz: float)
     """Cycles of the latency, and busy cycles of each array, for 256 keys and 256 queries: 65,536 scores."""
     tiles = math.prod(sizes[r] for r in ("B", "H", "M", "P")) / 65536
     return outcome.latency_s * clock_hz / tiles, {array: cycles / tiles for array, cycles in outcome.busy}
+
+
+def floor_s(space: DesignSpaceModel, reference: str, area_um2: float) -> float:
+    """No machine of this kind with that area, whatever its shape and mapping, takes less time for a workload.
+
+    Every score passes the Einsums that have a rank m0. An element of area a that takes c cycles for a point occupies
+    c*a of the area-time that there is, (area - least buffer) * time: time >= sum of points * min(c*a) / clock / area.
+    The minimum is over both arrays with and without exponential units; all Einsums once per chunk are left out.
+    """
+    machines = [machine_of(space, Site(exp=exp, parameters=_first(space))) for exp in space.exp]
+    rows = machines[0].array("array_2d").dim("rows").extent
+    problem = make_problem(load(space.cascade), _workload(reference), {"M0": rows})
+    scores = [s for s in problem.spaces if any(rank == "m0" for rank, _ in s.ranks)]
+    work = sum(s.points * min(_area_cycles(m, a, s) for m in machines for a in m.arrays) for s in scores)
+    buffer = min(float(m.memories[-1].component.area().value) for m in machines)
+    return work / (area_um2 - buffer) / machines[0].clock_hz
+
+
+def _first(space: DesignSpaceModel) -> tuple[tuple[str, int], ...]:
+    return tuple((name, min(values)) for name, values in space.parameters.items())
+
+
+def _area_cycles(machine: Machine, array: Array, space: EinsumSpace) -> float:
+    """Area of an element times its cycles for a point; infinite where the array lacks an operator."""
+    units = find_units(array, space.operators)
+    return math.inf if units is None else sum(u.cycles for u in units) * element_area_um2(machine, array)

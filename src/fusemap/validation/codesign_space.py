@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fusemap.archspec.archs import load_arch
 from fusemap.archspec.schema import SpecModel, validate
-from fusemap.archspec.types import Machine
+from fusemap.archspec.types import Array, Machine
 from fusemap.archspec.yamlnodes import parse_document
 from fusemap.mappers.dataflow import Dataflow, parse_dataflow
 
@@ -107,7 +107,11 @@ def least_area_um2(space: DesignSpaceModel, site: Site) -> float:
 @lru_cache(maxsize=16)
 def _pe_area_um2(arch: str) -> float:
     machine = load_arch(_path(arch))
-    array = machine.array("array_2d")
+    return element_area_um2(machine, machine.array("array_2d"))
+
+
+def element_area_um2(machine: Machine, array: Array) -> float:
+    """The area of one processing element: its registers and the parts that each element has."""
     parts = [p for p in array.parts if p.per == "pe"]
     of_parts = sum(p.count * machine.table.component(p.component, place=p.where).area().value for p in parts)
     return array.registers.component.area().value + of_parts
