@@ -22,7 +22,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model", names("workload"))
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("text", "length"), [("1K", 1024), ("256K", 1 << 18), ("1M", 1 << 20), ("777", 777)])
 def test_published_sizes(model: str, text: str, length: int) -> None:
     workload = load_workload(f"{model}@{text}")
@@ -36,7 +36,7 @@ def test_published_sizes(model: str, text: str, length: int) -> None:
 
 
 def test_the_four_models_are_there() -> None:
-    assert set(names("workload")) == set(MODELS)
+    assert set(MODELS) <= set(names("workload"))
 
 
 @given(st.integers(1, 1 << 40))
