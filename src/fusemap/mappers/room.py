@@ -57,7 +57,7 @@ def _tiles(
 
 
 def slices(space: EinsumSpace, operand: Operand, twice: frozenset[str]) -> int:
-    """Tiles of an operand that are there at once: two if the Einsum reads `R[m]` and `R[m+1]`, or if it is in `twice`."""
+    """Tiles of an operand that are there at once: two if the Einsum reads `R[m]` and `R[m+1]`, or if in `twice`."""
     read = sum((o.tensor, o.ranks) == (operand.tensor, operand.ranks) for o in space.inputs)
     return max(1, read, 2 if operand.tensor in twice else 1)
 

@@ -79,8 +79,8 @@ def _other_sizes(
     for shape in cascade.shapes:
         names = [str(f) for f in shape.factors]
         whole = {**workload.sizes, **added}.get(str(shape.name))
-        for name in names if len(names) > 1 and whole is not None else ():
-            if name in added:
+        for name in names if len(names) > 1 else ():
+            if name in added and whole is not None:
                 others = [d for d in divisors(whole) if d != added[name]]
                 tried += [(abs(math.log(d / added[name])), name, d, set(names) - {name}) for d in others]
     for _, name, size, rest in sorted(tried, key=lambda t: t[:3]):
