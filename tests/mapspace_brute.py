@@ -20,6 +20,7 @@ from fusemap.mappers.legality import violations
 from fusemap.mappers.mapspace.fit import roles_of
 from fusemap.mappers.mapspace.flow import Flow, flow_of
 from fusemap.mappers.mapspace.front import Objective, Point
+from fusemap.mappers.mapspace.grid import candidates
 from fusemap.mappers.mapspace.options import Recipe, Role
 from fusemap.mappers.mapspace.plan import Plan, plans
 from fusemap.mappers.mapspace.settle import settled
@@ -116,7 +117,7 @@ class Brute:
         """Every cost that a mapping of a segment can have, with a point for it (only those of interest are kept)."""
         found: dict[Cost, Point] = {}
         for plan in plans(self.flow, self.problem, members, self.space):
-            for order, tiles in itertools.product(orders(plan), tile_sizes(plan)):
+            for order, tiles in itertools.product(orders(plan), tile_sizes(plan, self.machine)):
                 for streamed in self.streams(plan, order, tiles):
                     for cost, point in self._costs(plan, order, tiles, streamed):
                         found.setdefault(cost, point)
@@ -227,14 +228,18 @@ def orders(plan: Plan) -> list[tuple[str, ...]]:
     return [o for o in itertools.permutations(plan.outer) if not plan.last or o[-1] == plan.last]
 
 
-def tile_sizes(plan: Plan) -> list[dict[str, int]]:
-    """All sizes of tiles that divide the ranks; a recurrence of several Einsums goes step by step."""
+def tile_sizes(plan: Plan, machine: Machine | None = None) -> list[dict[str, int]]:
+    """All sizes of tiles that divide the ranks; a recurrence of several Einsums goes step by step.
+
+    On a machine, a rank that indexes every operand has the sizes only that the space defines: it is cut into single
+    coordinates where others fill the smallest array.
+    """
     extents = {rank: extent for s in plan.spaces for rank, extent in s.ranks}
     ranks = [*plan.outer, *([plan.chunk] if plan.chunk else [])]
-    sizes = [
-        [d for d in range(1, extents[r] + 1) if extents[r] % d == 0 and (d == 1 or r not in plan.single)] for r in ranks
-    ]
-    return [dict(zip(ranks, chosen, strict=True)) for chosen in itertools.product(*sizes)]
+    sizes = {r: [d for d in range(1, extents[r] + 1) if extents[r] % d == 0] for r in ranks}
+    sizes |= {r: [1] for r in ranks if r in plan.single}
+    sizes |= {r: list(candidates(plan, machine)[r]) for r in plan.common} if machine is not None else {}
+    return [dict(zip(ranks, chosen, strict=True)) for chosen in itertools.product(*(sizes[r] for r in ranks))]
 
 
 def rounds(plan: Plan, tiles: dict[str, int]) -> int:
