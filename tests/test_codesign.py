@@ -16,6 +16,9 @@ from fusemap.archspec import load_arch, load_workload, parse_arch
 from fusemap.archspec.area import area_um2
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import catalog
+from fusemap.mappers.modulo import schedule
+from fusemap.mappers.modulo_check import violations
+from fusemap.mappers.tasks import tasks_of
 from fusemap.sim.evaluate import evaluate_mapping, plan
 from fusemap.sim.executor import execute
 from fusemap.sim.reuse import analyse
@@ -37,6 +40,7 @@ from fusemap.validation.codesign_space import (
     machine_of,
     sites,
 )
+from fusemap.validation.waterfall import transfers
 
 SPACE = load_space()
 FEATURES = {"BERT": 64, "XLM": 128}
@@ -195,6 +199,15 @@ def test_a_taller_array_does_the_same_if_the_1d_array_keeps_its_width() -> None:
         at = site(512, 128, lanes)
         cycles.append(cycles_per_tile(design_of(one, at, machine_of(one, at)).outcomes[0], sizes, 940e6)[0])
     assert cycles == [pytest.approx(170), pytest.approx(137.5)]
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_a_binding_of_chunks_exists_that_never_waits_for_the_1d_array(steps: int) -> None:
+    """The exact scheduler, drains included: 137 cycles for each step of 256 rows."""
+    machine, cascade = machine_of(SPACE, site(256, 256, 256)), catalog.load("attention-1pass")
+    problem, mapping = plan(cascade, machine, load_workload("BERT@4K"), chunked_dataflow(), sizes={"M0": 256 * steps})
+    found = schedule(tasks_of(cascade, problem, mapping, machine, transfers=transfers(problem, mapping, machine)))
+    assert found.interval_cycles == 137 * steps and found.gap == 0 and violations(found) == ()
 
 
 def test_rows_that_do_not_divide_the_length_are_idle() -> None:
