@@ -24,12 +24,20 @@ def _dataflow() -> dict[str, Any]:
     return {"$schema": DIALECT, **{key: value for key, value in schema.items() if key != "required"}}
 
 
+def _space() -> dict[str, Any]:
+    """The schema of a file that narrows the space of mappings."""
+    from fusemap.mappers.mapspace.space import MapspaceModel
+
+    return {"$schema": DIALECT, **MapspaceModel.model_json_schema()}
+
+
 KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType(
     {
         "arch": ("an accelerator: memories, arrays, operators", partial(registry.json_schema, "arch")),
         "components": ("energy and area of components", partial(registry.json_schema, "components")),
         "workload": ("the rank sizes of a model", partial(registry.json_schema, "workload")),
         "dataflow": ("loop nests, keep sets and the binding in time", _dataflow),
+        "space": ("what a search for a mapping may do", _space),
     }
 )
 

@@ -50,6 +50,13 @@ class ChoiceModel(SpecModel):
     when: ExpressionField | None = None
 
 
+Free = Literal["order", "keep"]
+
+
+def _all_free() -> list[Free]:
+    return ["order", "keep"]
+
+
 class SearchModel(SpecModel):
     """Split the outermost loops of these ranks with memory `at`, whose loop order and bypass are `free`.
 
@@ -58,7 +65,7 @@ class SearchModel(SpecModel):
 
     at: str
     split: list[str]
-    free: list[Literal["order", "keep"]] = Field(default_factory=lambda: ["order", "keep"])
+    free: list[Free] = Field(default_factory=_all_free)
 
 
 class SpillModel(SpecModel):
