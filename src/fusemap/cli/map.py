@@ -16,6 +16,7 @@ from fusemap.archspec.registry import names
 from fusemap.archspec.types import Machine, Workload
 from fusemap.archspec.workloads import load_workload
 from fusemap.cli.files import suffix_of, write_whole
+from fusemap.cli.map_binding import binding
 from fusemap.cli.map_page import choice_page, page
 from fusemap.cli.map_run import Resume, Watcher, fingerprint, watched
 from fusemap.cli.output import emit_json
@@ -100,7 +101,7 @@ def command(as_json: bool, **given: Any) -> int:
     if as_json:
         emit_json(found.to_json())
     else:
-        click.echo(_text(asked, found, interrupted=watcher.interrupted))
+        click.echo(_text(asked, found, binding(cascade, found.best, machine), interrupted=watcher.interrupted))
     _write(asked, found, cascade, machine, of)
     return INTERRUPTED if watcher.interrupted else 0
 
@@ -162,8 +163,9 @@ def _resume(
     return found
 
 
-def _text(asked: Asked, found: Best | BestChoice, *, interrupted: bool) -> str:
+def _text(asked: Asked, found: Best | BestChoice, bound: str, *, interrupted: bool) -> str:
     text = choice_page(found) if isinstance(found, BestChoice) else page(found, interrupted=_why(asked, interrupted))
+    text += f"\n\n{bound}" if bound else ""
     if asked.out:
         return f"{text}\n\nwritten to {asked.out}: fusemap evaluate {_case(asked, asked.out)}"
     return f"{text}\n\nas a file to evaluate, explain and edit: --out best.yaml"
