@@ -316,6 +316,8 @@ def _nothing_fits(cascade: Cascade, machine: Machine, workload: Workload, found:
     need = min((f.tally.least_need_words for f in found), default=math.inf) * machine.word_bytes
     limit = buffer.capacity_bytes or 0
     subject = f"{cascade.name} for {workload.name} on {machine.name}, in the space that was searched"
-    what = f"{buffer.name}: the smallest tiles of any mapping"
-    hint = f"{buffer.name} is {need - limit:,.0f} B short" if need > limit else "no plan of the space is legal"
+    if not math.isfinite(need) or need <= limit:
+        hint = "an Einsum, or a recurrence with the loop that it steps through, must have one"
+        return DoesNotFit(subject, (Violation(what="no plan is legal", need=1, limit=0, unit="plan", hint=hint),))
+    what, hint = f"{buffer.name}: the smallest tiles that were tried", f"{buffer.name} is {need - limit:,.0f} B short"
     return DoesNotFit(subject, (Violation(what=what, need=need, limit=limit, unit="B", hint=hint),))

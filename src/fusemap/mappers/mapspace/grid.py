@@ -48,9 +48,10 @@ def candidates(
 ) -> dict[str, tuple[int, ...]]:
     """The tile sizes that each shared rank may have.
 
-    A rank that indexes every operand is cut into single coordinates, which is lossless: its iterations are
-    independent and equal, and nothing of one is of use to another. Only where the other ranks cannot fill any
-    array that computes an Einsum are its divisors tried, to spread it. A rank of a recurrence is stepped one by one.
+    A rank that indexes every operand is cut into single coordinates: its iterations are independent and equal, and
+    nothing of one is of use to another. Only where the other ranks cannot fill any array that computes an Einsum are
+    its divisors tried, to spread it (where extents do not divide an array, spreading it might still fill more lanes:
+    such mappings are not in the space). A rank of a recurrence is stepped one by one.
     """
     extents = extents_of(plan) if extents is None else extents
     spread = _spread(plan, machine, extents)

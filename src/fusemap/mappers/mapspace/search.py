@@ -218,7 +218,7 @@ def _closer(state: Search, segment: Segment) -> tuple[float, float]:
     for (bound, _), plan in sorted(_ways(state, segment), key=lambda w: w[0][0]):
         if bound >= least:
             break
-        least = min(least, max(bound, least_traffic_bytes(plan, state.setting, memo) / rate))
+        least = min(least, max(bound, least_traffic_bytes(plan, state.setting, memo, state.tally) / rate))
     return max(latency, least), energy
 
 

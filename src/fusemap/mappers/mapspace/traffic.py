@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from fusemap.mappers.mapspace.fit import need_words, roles_of
-from fusemap.mappers.mapspace.front import BLOCK, TIE, Setting
+from fusemap.mappers.mapspace.front import BLOCK, TIE, Setting, Tally
 from fusemap.mappers.mapspace.grid import Floats, Grid, blocks, orders
 from fusemap.mappers.mapspace.options import Recipe, Role, nest_of, spreads, streamed_words
 from fusemap.mappers.mapspace.plan import Plan
@@ -18,10 +18,11 @@ from fusemap.mappers.units import find_units
 Memo = dict[Hashable, Floats]
 
 
-def least_traffic_bytes(plan: Plan, setting: Setting, memo: Memo) -> float:
+def least_traffic_bytes(plan: Plan, setting: Setting, memo: Memo, tally: Tally) -> float:
     """The least traffic of a plan over all orders and tile sizes that fit; inf if none does.
 
-    A tile is fetched when it changes, so that traffic does not depend on lanes and on the order of inner loops.
+    What needs least room is told to the tally. A tile is fetched when it changes, so that traffic does not depend on
+    lanes and on the order of inner loops.
     """
     roles = roles_of(plan, setting.flow)
     least = math.inf
@@ -33,6 +34,7 @@ def least_traffic_bytes(plan: Plan, setting: Setting, memo: Memo) -> float:
                 moved = moved + _traffic(space, roles[space.name], order, plan, number, grid, setting, memo)
                 streams[space.name] = streamed_words(space, roles[space.name], order, plan.chunk, grid)
             need = need_words(plan, order, roles, streams, grid, setting.flow)
+            tally.least_need_words = min(tally.least_need_words, float(need.min()))
             fits = need <= setting.capacity_words * (1 + TIE)
             least = min(least, float(moved[fits].min()) if fits.any() else math.inf)
     return least
