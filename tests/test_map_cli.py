@@ -157,7 +157,7 @@ def test_a_waterfall_is_drawn(fusemap: Run, tmp_path: Path) -> None:
 # --- a search that ends early ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [None, 1, 2])
+@pytest.mark.parametrize("seed", [None, 1])
 def test_a_budget_leaves_a_gap_that_holds_the_optimum(seed: int | None) -> None:
     best = fm.map("attention-1pass", arch="fusemax-cloud", workload="BERT@1K").value
     found = fm.map("attention-1pass", arch="fusemax-cloud", workload="BERT@1K", budget=3, seed=seed)

@@ -42,7 +42,7 @@ DEAR = [
     *(("mala-streaming", 2, words) for words in (16, 40)),
     *((name, 0, words) for name in ("mqa", "mala") for words in (16, 40)),
 ]
-OBJECTIVES: tuple[Objective, ...] = ("latency", "energy")
+OBJECTIVES: tuple[Objective, ...] = ("energy",)  # the others in the slow suite
 
 
 @cache
@@ -74,13 +74,13 @@ def test_all_fates_of_tensors_are_executed() -> None:
     cases = [(*case, objective, "everything") for case in CHEAP for objective in OBJECTIVES]
     cases += [("attention-3pass", 0, 10, "energy", space) for space in ("spill", "recompute")]
     shown = Counter(what for case in cases for what in became(best(*case)[1]))
-    assert shown["held"] > 20
-    assert shown["spilled"] > 5
+    assert shown["held"] > 10
+    assert shown["spilled"] > 2
     assert shown["recomputed"] > 1
-    assert shown["streamed"] > 20
-    assert shown["several segments"] > 5
-    assert shown["several groups"] > 20
-    assert shown["recurrence"] > 10
+    assert shown["streamed"] > 10
+    assert shown["several segments"] > 2
+    assert shown["several groups"] > 10
+    assert shown["recurrence"] > 5
 
 
 @pytest.mark.slow

@@ -236,17 +236,22 @@ def _searched(
 def _settle_ties(found: _Found, states: Mapping[Cut, Search], objective: Objective) -> None:
     """Among cuts that take no longer than the best one, the one that costs least with the same plans.
 
-    A search is not begun for a cut that can but tie; how the ranks are cut may still matter for the energy.
+    A search is not begun for a cut that can but tie; how the ranks are cut may still matter for the energy. Its
+    neighbours are tried, and theirs, while they cost less.
     """
     winners = [(value(objective, c.latency_s, c.energy_pj), f, c) for _, _, f in found for c in f.best]
     if not winners:
         return
     best, _, chain = min(winners, key=lambda w: w[0])
-    for i, (cut, problem, result) in enumerate(found):
-        if chain in result.best or states[cut].promise[0] > best[0] * (1 + TIE):
-            continue
-        other = again(states[cut], chain)
-        if other is not None and value(objective, other.latency_s, other.energy_pj) < best:
+    order = sorted(range(len(found)), key=lambda i: [size for _, size in found[i][0]])
+    at = next(n for n, i in enumerate(order) if chain in found[i][2].best)
+    for side in (order[at + 1 :], order[:at][::-1]):
+        for i in side:  # away from the best cut, as long as it gets better
+            cut, problem, result = found[i]
+            tied = states[cut].promise[0] <= best[0] * (1 + TIE)
+            other = again(states[cut], chain) if tied else None
+            if other is None or value(objective, other.latency_s, other.energy_pj) >= best:
+                break
             best = value(objective, other.latency_s, other.energy_pj)
             found[i] = (cut, problem, dataclasses.replace(result, best=(other,)))
 
