@@ -31,7 +31,7 @@ Run = Callable[..., Outcome]
 Sizes = Mapping[str, int]
 
 MOST_POINTS = 3000  # of an instance
-SEEDS = 15
+SEEDS = 5
 ATTEMPTS = 8
 FLOORED = (
     "input A[k], C[e]\nS[e] = sum[k] A[k] * C[e] for k >= 2\nT = sum[k] A[k] for k < 3\nZ[k,e] = A[k] * S[e] * T\n"
