@@ -308,3 +308,8 @@ def test_what_does_not_fit_is_told_with_need_and_limit(fusemap: Run, tmp_path: P
     (violation,) = outcome.json()["violations"]
     assert (violation["need"], violation["limit"], violation["unit"]) == (6, 2, "B")
     assert "global_buffer is 4 B short; one of 6 B is enough" in outcome.err
+
+
+def test_sizes_that_do_not_go_together_are_an_error_of_the_sizes() -> None:
+    with pytest.raises(fm.InputError, match="1024 is no multiple of 3"):
+        fm.map("attention-1pass", arch="fusemax-cloud", workload="BERT@1K", sizes={"M0": 3})

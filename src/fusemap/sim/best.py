@@ -30,6 +30,7 @@ from fusemap.mappers.types import Problem
 from fusemap.sim.best_candidate import Candidate, Cut, Finished, Progress, key
 from fusemap.sim.best_outcome import Best
 from fusemap.sim.best_partial import composed, sampled, unsearched
+from fusemap.sim.cost import operand_costs, operand_traffic
 from fusemap.sim.evaluate import evaluate_mapping, plan, time_mapping
 from fusemap.sim.mapcost import prices
 from fusemap.sim.report import Report, Timing
@@ -171,6 +172,8 @@ def _problems(
         problem = make_problem(cascade, workload, {**added, **cut})
         require_arrays(cascade, problem.spaces, machine)
         found.append((tuple(cut.items()), problem))
+    if not found:
+        make_problem(cascade, workload, added)  # says which sizes do not go together
     return found
 
 
@@ -297,7 +300,8 @@ def built_in(
         if not matches(cascade, dataflow):
             continue
         try:
-            problem, mapping = plan(cascade, machine, workload, dataflow, sizes=added)
+            cost = operand_costs if priced else operand_traffic
+            problem, mapping = plan(cascade, machine, workload, dataflow, sizes=added, cost=cost)
             report, energy = _report(problem, mapping, machine, priced)
         except (InputError, DoesNotFit):
             continue  # it is not for this machine or size; the search goes on without it
