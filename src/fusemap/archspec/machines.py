@@ -8,7 +8,15 @@ from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.components import Component, ComponentTable
 from fusemap.archspec.document import Document, Path, Place, select
 from fusemap.archspec.extension import unused_prices
-from fusemap.archspec.models import ArchModel, ArrayModel, MemoryModel, OperatorModel, PartModel, RegistersModel
+from fusemap.archspec.models import (
+    ArchModel,
+    ArrayModel,
+    MemoryModel,
+    OperatorModel,
+    PartModel,
+    RegistersModel,
+    TimingModel,
+)
 from fusemap.archspec.reader import Reader, resolve_parameters
 from fusemap.archspec.registry import find
 from fusemap.archspec.schema import validate
@@ -81,6 +89,7 @@ def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel
     bindings = {"width_bits": width} | ({"capacity_bytes": capacity} if capacity is not None else {})
     place = reader.document.place((*path, "capacity" if capacity is not None else "component"))
     component = _component(reader, table, (*path, "component"), model.component, bindings, place)
+    latency, ports = _timing(reader, (*path, "timing"), model.timing, sources)
     return Memory(
         name=name,
         capacity_bytes=None if capacity is None else int(capacity),
@@ -91,7 +100,23 @@ def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel
         component=component or _absent(model.component, place),
         sources=tuple(sources),
         where=reader.document.place(path, key=True),
+        latency_s=latency,
+        ports=ports,
     )
+
+
+def _timing(
+    reader: Reader, path: Path, model: TimingModel | None, sources: list[tuple[str, str]]
+) -> tuple[Value | None, int | None]:
+    """Latency and ports, where the file gives them; their sources are added to the list."""
+    latency = ports = None
+    if model is not None and model.latency is not None:
+        latency, source = reader.quantity((*path, "latency"), model.latency)
+        sources.append(("latency_s", source))
+    if model is not None and model.ports is not None:
+        ports, source = reader.whole((*path, "ports"), model.ports)
+        sources.append(("ports", source))
+    return latency, ports
 
 
 def _component(

@@ -15,6 +15,7 @@ from fusemap.archspec.schema import (
     ExpressionField,
     FrequencyField,
     SpecModel,
+    TimeField,
     WidthField,
 )
 
@@ -53,6 +54,13 @@ class ComponentsModel(SourcedModel):
     components: dict[Identifier, ComponentModel]
 
 
+class TimingModel(SourcedModel):
+    """What simulations in time need to know of a memory beyond its bandwidth."""
+
+    latency: TimeField | None = Field(default=None, description="from a request to its first word")
+    ports: ExpressionField | None = Field(default=None, description="accesses per cycle, reads and writes together")
+
+
 class MemoryModel(SourcedModel):
     """A storage level; without capacity it is unbounded, without bandwidth that is no limit."""
 
@@ -61,6 +69,7 @@ class MemoryModel(SourcedModel):
     width: WidthField = Field(description="what one access moves")
     component: str = Field(description="name in the component table")
     on_chip: bool = True
+    timing: TimingModel | None = None
 
 
 class RegistersModel(SourcedModel):

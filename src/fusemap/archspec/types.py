@@ -26,7 +26,10 @@ OPERATORS = tuple(dict.fromkeys((*MAP_OPERATORS, *REDUCE_OPERATORS)))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """A storage level; `capacity_bytes` None is unbounded, `bandwidth_bytes_per_s` None is not a limit."""
+    """A storage level; `capacity_bytes` None is unbounded, `bandwidth_bytes_per_s` None is not a limit.
+
+    `latency_s` and `ports` (accesses per cycle) are None where the file does not say; only simulations use them.
+    """
 
     name: str
     capacity_bytes: int | None
@@ -37,6 +40,8 @@ class Memory:
     component: Component
     sources: tuple[tuple[str, str], ...]
     where: Place = field(compare=False, repr=False)
+    latency_s: Value | None = None
+    ports: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
