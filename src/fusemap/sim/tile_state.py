@@ -1,0 +1,77 @@
+"""The state of a run between two slots, and what it has counted so far."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from fusemap.sim.tile_types import TileProgram
+
+LONG_AGO = -(1 << 200)
+Snapshot: TypeAlias = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(slots=True)
+class State:
+    """Times in ticks; iterations and tiles are numbered without those that were skipped.
+
+    `ends` has the ends of each task's last runs, `retired` the times at which the last tiles of each load were
+    used up, `done` the ends of each store; `pending` are stores that wait: (ready, store, iteration).
+    """
+
+    free: list[int]
+    ends: list[list[int]]
+    loaded: list[int]
+    retired: list[list[int]]
+    uses: list[int]
+    done: list[list[int]]
+    pending: deque[tuple[int, int, int]] = field(default_factory=deque)
+    channel: int = 0
+
+
+def first_state(program: TileProgram) -> State:
+    """Nothing has run yet."""
+    spans = [_span(program, i) for i in range(len(program.tasks))]
+    return State(
+        free=[0] * len(program.arrays),
+        ends=[[LONG_AGO] * _power(span + 1) for span in spans],
+        loaded=[0] * len(program.loads),
+        retired=[[LONG_AGO] * load.depth for load in program.loads],
+        uses=[0] * len(program.loads),
+        done=[[LONG_AGO] * _power(program.lag + 2) for _ in program.stores],
+    )
+
+
+def relative(state: State, program: TileProgram, slot: int, *, operands: bool) -> tuple[int, ...]:
+    """What the future depends on, relative to the earliest resource: equal tuples have equal futures.
+
+    Times before that one cannot delay anything any more and count as that one.
+    """
+    base = min(*state.free, state.channel) if operands else min(state.free)
+    found = [t - base for t in state.free]
+    for number, task in enumerate(program.tasks):
+        ring, last = state.ends[number], slot - 1 - task.lag
+        size = len(ring)
+        found += [max(ring[(last - k) % size] - base, 0) for k in range(_span(program, number))]
+    if operands:
+        found.append(state.channel - base)
+        for ring, count in zip(state.retired, state.uses, strict=True):
+            found += [max(ring[(count + k) % len(ring)] - base, 0) for k in range(len(ring))]
+        found += [n - m for n, m in zip(state.loaded, state.uses, strict=True)]
+        for ring in state.done:
+            found += [max(ring[(slot - k) % len(ring)] - base, 0) for k in range(len(ring))]
+        for ready, store, iteration in state.pending:
+            found += [max(ready - base, 0), store, slot - iteration]
+    return tuple(found)
+
+
+def _span(program: TileProgram, producer: int) -> int:
+    """How many of its last runs a task's readers can still ask for."""
+    lag = program.tasks[producer].lag
+    asked = [t.lag + n.distance - lag for t in program.tasks for n in t.needs if n.producer == producer]
+    return max((1, *asked))
+
+
+def _power(size: int) -> int:
+    return 1 << (size - 1).bit_length()
