@@ -36,7 +36,7 @@ def with_lags(program: TileProgram, *, operands: bool) -> TileProgram:
 
 def _through_memory(program: TileProgram, offsets: list[int], total: int) -> list[tuple[int, int, int]]:
     """The lag of each task behind the one that stores what it loads."""
-    delay = sum(x.ticks for x in (*program.loads, *program.stores) if not x.skips) + 2 * (program.latency or 0)
+    delay = sum(x.ticks for x in program.transfers if not x.skips) + 2 * (program.latency or 0)
     found = []
     for load in program.loads:
         if load.stored is not None and program.stores[load.stored].task != load.task:

@@ -226,6 +226,7 @@ class _Phase:
                 byte_count=t.words * self.machine.word_bytes / pieces,
                 skips=skips,
                 depth=2 * versions + self._under_way(t, pieces),
+                buffered=self._is_buffered(t),
                 stored=stored.get(t.tensor),
             )
             for t in self._transfers(channel)
@@ -246,6 +247,10 @@ class _Phase:
             if t.written
             for skips, pieces, _ in [self._pieces(t)]
         ]
+
+    def _is_buffered(self, t: _Transfer) -> bool:
+        buffer = _buffer(self.machine)
+        return buffer is not None and _keeps(self.nests[t.einsum], t.tensor, buffer.name)
 
     def _under_way(self, t: _Transfer, pieces: int) -> int:
         """Tiles to be asked for ahead so that the channel does not idle for its latency (Little's law)."""

@@ -43,6 +43,7 @@ class TileRun:
     """What a run took: `waits` are ticks by (resource, cause); an array's work and waits make up `ticks`.
 
     `executed` tile events were run, `represented` are there in all. `moved` are (tensor, bytes read, bytes written).
+    `room` are the recorded changes of what the buffer holds: (time, bytes).
     """
 
     program: TileProgram
@@ -54,6 +55,7 @@ class TileRun:
     executed: int
     represented: int
     events: tuple[TileEvent, ...] = ()
+    room: tuple[tuple[int, float], ...] = ()
 
 
 def run_tiles(
@@ -74,6 +76,7 @@ def run_tiles(
 class _Run:
     def __init__(self, program: TileProgram, effects: frozenset[Effect], record: int) -> None:
         self.program = program
+        self.iterations, self.lag = program.iterations, program.lag
         self.effects = effects
         self.operands = "operands" in effects and "start" in effects
         self.latency = program.latency or 0 if "latency" in effects and self.operands else 0
@@ -87,13 +90,14 @@ class _Run:
         self.executed = 0
         self.record = record
         self.events: list[TileEvent] = []
+        self.room: list[tuple[int, float]] = []
         self.recording = record > 0
         self.skipped_ticks = 0
         self.arrived: dict[int, int] = {}
 
     def run(self, *, extrapolate: bool) -> TileRun:
         """All slots, one after another."""
-        count = self.program.iterations + (0 if self.wrapped else self.program.lag)
+        count = self.iterations + (0 if self.wrapped else self.lag)
         steady = Steady(self.program, wrapped=self.wrapped) if extrapolate else None
         slot, real = 0, 0
         slots, state = self.slots, self.state
@@ -101,7 +105,9 @@ class _Run:
             self.recording = real < self.record
             self._slot(slots.at(real), slot, self._where(real))
             slot, real = slot + 1, real + 1
-            if steady is not None and (jump := steady.jump(real, slot, state, self._now, self.operands)):
+            if steady is None or real < self.record:
+                continue
+            if jump := steady.jump(real, slot, state, self._now, self.operands):
                 real += jump.slots
                 self.skipped_ticks += jump.ticks
                 self._add(jump.counts)
@@ -110,7 +116,7 @@ class _Run:
     def _where(self, real: int) -> str:
         if self.wrapped:
             return STEADY
-        return FILL if real < self.program.lag else STEADY if real < self.program.iterations else EMPTY
+        return FILL if real < self.lag else STEADY if real < self.iterations else EMPTY
 
     # --- one slot ---------------------------------------------------------------------------------------
 
@@ -181,8 +187,14 @@ class _Run:
         for store in op.stores:
             state.pending.append((end, store, iteration))
         if self.recording:
-            task = self.program.tasks[op.task]
-            self._note(self.program.arrays[op.array], task.einsum, "work", start, end, iteration, op.task)
+            self._record(op, start, end, iteration)
+
+    def _record(self, op: Op, start: int, end: int, iteration: int) -> None:
+        program = self.program
+        self._note(program.arrays[op.array], program.tasks[op.task].einsum, "work", start, end, iteration, op.task)
+        self.room += [(start, op.takes)] if op.takes else []
+        freed = op.gives + sum(program.loads[i].byte_count for i in op.uses_up if program.loads[i].buffered)
+        self.room += [(end, -freed)] if freed else []
 
     def _waited(self, op: Op, free: int, start: int, blame: int, tensor: str) -> None:
         cause = f"load of {tensor}" if tensor else f"result of {self.program.tasks[blame].einsum}"
@@ -205,6 +217,8 @@ class _Run:
         self._serve(ready)
         begin = max(state.channel, ready)
         self._occupy(begin, load.ticks, f"load {load.tensor}", iteration, f"room for {load.tensor}")
+        if self.recording and load.buffered:
+            self.room.append((begin, load.byte_count))
         state.loaded[number] += 1
         self.loads_run[number] += 1
         return state.channel + self.latency
@@ -305,6 +319,7 @@ class _Run:
             executed=self.executed,
             represented=sum(runs) + sum(self._transfers()),
             events=tuple(self.events),
+            room=tuple(sorted(self.room)),
         )
 
     def _transfers(self) -> list[int]:

@@ -19,7 +19,10 @@ Kind: TypeAlias = tuple[tuple[int, bool], ...]  # of every loop: its digit up to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """A task of one slot: `needs` are (producer, distance, delay), `loads` and `stores` numbers, `uses_up` loads."""
+    """A task of one slot: `needs` are (producer, distance, delay), `loads` and `stores` numbers, `uses_up` loads.
+
+    It takes bytes of the buffer when it starts, and gives some back when it ends.
+    """
 
     task: int
     array: int
@@ -29,6 +32,8 @@ class Op:
     loads: tuple[int, ...]
     uses_up: tuple[int, ...]
     stores: tuple[int, ...]
+    takes: float
+    gives: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,8 @@ class Slots:
         self.ports = ports
         self.wrapped = wrapped
         self.lags = sorted({task.lag for task in program.tasks})
-        self.bounds = [loop.bound for loop in program.loops]
+        self.bounds = [loop.bound for loop in program.loops][::-1]
+        self.iterations = program.iterations
         self.most = max((n.digit for task in program.tasks for n in task.needs), default=1) or 1
         self._known: dict[tuple[Kind | None, ...], Slot] = {}
 
@@ -79,11 +85,11 @@ class Slots:
 
     def _kind(self, iteration: int) -> Kind | None:
         if self.wrapped:
-            iteration %= self.program.iterations
-        elif not 0 <= iteration < self.program.iterations:
+            iteration %= self.iterations
+        elif not 0 <= iteration < self.iterations:
             return None
         kind = []
-        for bound in reversed(self.bounds):
+        for bound in self.bounds:
             iteration, digit = divmod(iteration, bound)
             kind.append((min(digit, self.most), digit == bound - 1))
         return tuple(kind[::-1])
@@ -120,6 +126,8 @@ class Slots:
             loads=self._chosen([(x.task, x.skips) for x in p.loads], number, kind, at_end=False),
             uses_up=self._chosen([(x.task, x.skips) for x in p.loads], number, kind, at_end=True),
             stores=self._chosen([(x.task, x.skips) for x in p.stores], number, kind, at_end=True),
+            takes=sum(h.byte_count for h in p.holds if h.first == number and _there(h.skips, kind, at_end=False)),
+            gives=sum(h.byte_count for h in p.holds if h.last == number and _there(h.skips, kind, at_end=True)),
         )
 
     def _chosen(

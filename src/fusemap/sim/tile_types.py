@@ -48,7 +48,8 @@ class Load:
 
     `ticks` occupy the channel. `depth` tiles have room (double buffering, and as many more as the latency of the
     channel covers): tile n waits for the last use of tile n - depth, where the digits of `skips` are at their ends.
-    `stored` is the store that makes it, if the phase itself writes it to the outer memory.
+    `buffered`: it rests in the buffer. `stored` is the store that makes it, if the phase itself writes it to the outer
+    memory.
     """
 
     task: int
@@ -57,6 +58,7 @@ class Load:
     byte_count: float
     skips: tuple[int, ...]
     depth: int
+    buffered: bool = True
     stored: int | None = None
 
 
