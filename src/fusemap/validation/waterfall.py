@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -38,7 +38,7 @@ COLOURS: tuple[tuple[str, str], ...] = (
     ("#BBBBBB", "black"),
 )
 SHADES = ("#FFFFFF", "#D9D9D9", "#BFBFBF", "#EEEEEE")  # of unit steps, which belong to several iterations
-_RC: Any = {"font.family": "STIXGeneral", "font.size": 8.5, "pdf.fonttype": 42, "svg.hashsalt": "fusemap"}
+RC: Any = {"font.family": "STIXGeneral", "font.size": 8.5, "pdf.fonttype": 42, "svg.hashsalt": "fusemap"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def _in_lanes(bars: Iterable[Bar]) -> tuple[Bar, ...]:
 
 def draw_waterfall(schedule: Schedule, pattern: Interleaving | None = None, *, periods: int = 3) -> Figure:
     """The figure: the tiles of `periods` periods, below them the unit steps of one period if a pattern is given."""
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(RC):
         bars = waterfall_bars(schedule, periods)
         rows = [*schedule.graph.resources, *(["drain"] if any(b.row == "drain" for b in bars) else [])]
         lanes = {row: 1 + max((b.lane for b in bars if b.row == row), default=0) for row in rows}
@@ -126,17 +126,21 @@ def render_waterfall(
     schedule: Schedule, suffix: str, pattern: Interleaving | None = None, *, periods: int = 3
 ) -> bytes:
     """The figure as the content of an `svg`, `png` (200 dots per inch) or `pdf` file; equal input, equal bytes."""
+    return figure_bytes(lambda: draw_waterfall(schedule, pattern, periods=periods), suffix, "a waterfall")
+
+
+def figure_bytes(draw: Callable[[], Figure], suffix: str, what: str) -> bytes:
+    """A figure as the content of a file, without date and program; InputError for a suffix that is none of three."""
     metadata: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     }
     if suffix not in metadata:
-        raise input_error(f'a waterfall is a file of type {", ".join(metadata)}, not "{suffix}"')
+        raise input_error(f'{what} is a file of type {", ".join(metadata)}, not "{suffix}"')
     buffer = io.BytesIO()
-    figure = draw_waterfall(schedule, pattern, periods=periods)
-    with matplotlib.rc_context(_RC):
-        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata[suffix])
+    with matplotlib.rc_context(RC):
+        draw().savefig(buffer, format=suffix, dpi=200, metadata=metadata[suffix])
     return buffer.getvalue()
 
 
@@ -216,14 +220,14 @@ def _names_above(axes: Axes, bars: Sequence[Bar], top: float) -> None:
     per_inch = (axes.get_xlim()[1] - axes.get_xlim()[0]) / (ACROSS * WIDTH_IN)
     widths = [(0.068 * len(bar.name) + 0.07) * per_inch for bar in bars]
     centres = [float(bar.start + bar.end) / 2 for bar in bars]
-    for i, x in enumerate(_side_by_side(centres, widths)):
+    for i, x in enumerate(side_by_side(centres, widths)):
         y = top - 0.2
         axes.plot([centres[i], x], [top, y], color="black", linewidth=0.4, zorder=5)
         clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
         axes.text(x, y - 0.01, bars[i].name, ha="center", va="bottom", fontsize=7.5, zorder=6, bbox=clear)
 
 
-def _side_by_side(centres: Sequence[float], widths: Sequence[float]) -> list[float]:
+def side_by_side(centres: Sequence[float], widths: Sequence[float]) -> list[float]:
     """Positions in order that do not overlap and lie close to the centres: groups that touch are centred together."""
     groups: list[tuple[list[int], float, float]] = []
     for i, centre in enumerate(centres):
