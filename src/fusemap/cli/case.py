@@ -89,7 +89,7 @@ def timed(case: Case) -> Timing:
 def _ask(case: Case, question: Callable[..., Answer]) -> Answer:
     sizes = parse_sizes(case.sizes)
     cascade = einsum_cascade.load(case.cascade)
-    arch, workload = _required(case)
+    arch, workload = required(case)
     return question(
         cascade,
         load_arch(arch),
@@ -100,7 +100,7 @@ def _ask(case: Case, question: Callable[..., Answer]) -> Answer:
     )
 
 
-def _required(case: Case) -> tuple[str, str]:
+def required(case: Case) -> tuple[str, str]:
     """Arch and workload; InputError that lists what there is when they are missing."""
     wrong = []
     if not case.arch:

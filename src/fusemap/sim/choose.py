@@ -57,6 +57,54 @@ def evaluate_case(
     return dataclasses.replace(found, report=dataclasses.replace(found.report, dataflow_choice=choice))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A mapping with the question that it answers; `dataflow_choice` says why its dataflow was taken."""
+
+    machine: Machine
+    workload: Workload
+    problem: Problem
+    mapping: CascadeMapping
+    accounting: Accounting
+    dataflow_choice: str
+
+
+def plan_case(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow | None = None,
+    *,
+    accounting: AccountingOf = lambda dataflow: PRINCIPLED,
+    sizes: Mapping[str, int] | None = None,
+) -> Planned:
+    """The mapping that `evaluate_case` evaluates; where prices are missing, the one that `time_case` does."""
+    given = sizes or {}
+    try:
+        found = evaluate_case(cascade, machine, workload, dataflow, accounting=accounting, sizes=given)
+    except InputError:
+        chosen, choice = _chosen(cascade, machine, workload, dataflow, given, priced=False)
+        rules = accounting(chosen.name)
+        sized, added = _given(cascade, workload, chosen, given)
+        problem, mapping = plan(cascade, machine, sized, chosen, accounting=rules, sizes=added, cost=operand_traffic)
+        return Planned(
+            machine=machine,
+            workload=sized,
+            problem=problem,
+            mapping=mapping,
+            accounting=rules,
+            dataflow_choice=choice,
+        )
+    return Planned(
+        machine=machine,
+        workload=found.workload,
+        problem=found.problem,
+        mapping=found.mapping,
+        accounting=found.accounting,
+        dataflow_choice=found.report.dataflow_choice,
+    )
+
+
 def time_case(
     cascade: Cascade,
     machine: Machine,

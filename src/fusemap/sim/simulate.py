@@ -64,7 +64,7 @@ def simulate_tiles(
         clock_hz=machine.clock_hz,
         effects=chosen,
         phases=phases,
-        notes=(*closed.notes, *_not_known(machine, chosen)),
+        notes=(*closed.notes, *_not_known(machine, chosen), *(note for phase in phases for note in _overbooked(phase))),
     )
 
 
@@ -88,6 +88,15 @@ def _not_known(machine: Machine, chosen: Sequence[Effect]) -> Iterator[str]:
     for effect, memory, key in _missing(machine):
         if effect not in chosen:
             yield f"not simulated: {WORDS_OF[effect]}; {machine.name} has no memories.{memory}.timing.{key}"
+
+
+def _overbooked(phase: PhaseSimulation) -> Iterator[str]:
+    held, room = phase.peak_buffer_bytes, phase.buffer_bytes
+    if room is not None and held > room:
+        yield (
+            f"{phase.name}: {phase.buffer} would hold {held:,.0f} B at once, its capacity is {room:,} B: "
+            f"{phase.lag + 1} iterations under way do not fit, though the formula overlaps them"
+        )
 
 
 def _phase(

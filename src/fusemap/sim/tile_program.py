@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fusemap.archspec.types import Machine, Memory
@@ -15,6 +15,7 @@ from fusemap.mappers.tasks import FINEST, reduced_across
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Fusion, Mapping, Phase, Problem, Storage
 from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.actions import Moved, moved_words
+from fusemap.sim.fused_words import original
 from fusemap.sim.latency import einsum_time
 from fusemap.sim.tile_lag import with_lags
 from fusemap.sim.tile_loops import Own, own_loops, shared_tile_loops
@@ -36,7 +37,7 @@ def tile_programs(
     to 2^-20 cycles. Without the effect `drain` no result takes time to cross an array, without `operands` none to
     go through the outer memory. InputError: an Einsum does not run the loops that its phase shares.
     """
-    passed = handoffs(cascade)
+    passed = _handed(cascade, problem)
     fusion: Sequence[Fusion | None] = mapping.fusion or [None] * len(mapping.binding)
     return tuple(
         _Phase.of(problem, mapping, machine, accounting, phase, passed, fused, effects).program()
@@ -310,6 +311,19 @@ class _Transfer:
     @property
     def tensor(self) -> str:
         return self.moved.count.operand.tensor
+
+
+def _handed(cascade: Cascade, problem: Problem) -> tuple[Handoff, ...]:
+    """The handoffs of the cascade between the Einsums of the problem, of which some may be computed again."""
+    maker, reads = {s.output.tensor: s.name for s in problem.spaces}, problem.reads
+    return tuple(
+        replace(h, producer=maker[tensor], consumer=space.name, tensor=tensor)
+        for h in handoffs(cascade)
+        for space in problem.spaces
+        if original(space.name) == h.consumer
+        for tensor in dict.fromkeys(reads[space.name])
+        if original(tensor) == h.tensor and tensor in maker
+    )
 
 
 def handed_along(space: EinsumSpace, nest: EinsumMapping, tensor: str, machine: Machine) -> int:

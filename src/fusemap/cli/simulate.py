@@ -1,0 +1,141 @@
+"""`fusemap simulate`: a mapping and its binding run in time, tile by tile or cycle by cycle."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from fusemap import einsum_cascade
+from fusemap.archspec.archs import load_arch
+from fusemap.archspec.workloads import load_workload
+from fusemap.cli.case import Case, case_from, case_options, required
+from fusemap.cli.files import suffix_of, write_whole
+from fusemap.cli.output import emit_json
+from fusemap.cli.simulate_page import page
+from fusemap.cli.sizes import parse_sizes
+from fusemap.diagnostics import input_error
+from fusemap.einsum_cascade.types import Cascade
+from fusemap.mappers.dataflow import load_dataflow
+from fusemap.sim.choose import Planned, plan_case
+from fusemap.sim.simulate import RECORDED, simulate_tiles
+from fusemap.sim.simulation import PhaseSimulation, Simulation
+from fusemap.sim.tile_types import EFFECTS, WORDS_OF
+from fusemap.sim.timeline import Timeline
+from fusemap.sim.timeline_window import window
+from fusemap.validation.accounting import accounting
+
+_TRACES, _PICTURES = ("json", "gz"), ("png", "pdf", "svg")
+_WINDOW = re.compile(r"(\d+):(\d+)")
+
+
+@click.command("simulate", short_help="Run a mapping and its binding in time; write a timeline.")
+@case_options
+@click.option("--level", type=click.Choice(["tile", "cycle"]), default="tile", show_default=True, help="Of detail.")
+@click.option(
+    "--effect",
+    "effects",
+    multiple=True,
+    type=click.Choice([*EFFECTS, "none"]),
+    help=f"Simulate only these; repeatable. {'; '.join(f'{e}: {WORDS_OF[e]}' for e in EFFECTS)}.",
+)
+@click.option("--trace", metavar="FILE", help="Write the beginning as a trace for Perfetto (.json, .json.gz).")
+@click.option("--figure", metavar="FILE", help="Draw a stretch of it (.png, .pdf, .svg).")
+@click.option("--window", "stretch", metavar="FIRST:LAST", help="Cycles to draw; by default four steady iterations.")
+@click.option("--record", type=click.IntRange(min=1), default=RECORDED, show_default=True, help="Iterations to keep.")
+@click.option("--no-extrapolation", is_flag=True, help="Run every tile, also where the steady state repeats.")
+@click.option("--values", is_flag=True, help="Compute the output itself, in the order of the run (small sizes).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    level: str,
+    effects: tuple[str, ...],
+    trace: str | None,
+    figure: str | None,
+    stretch: str | None,
+    record: int,
+    no_extrapolation: bool,
+    values: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Simulate CASCADE (a built-in name or a file) on a machine in time, and say what the formula leaves out.
+
+    Level tile: events of tiles on arrays, buffer, ports and the outermost memory. Level cycle: every processing
+    element in every cycle, with numbers, for small arrays.
+
+    \b
+    Example:
+      fusemap simulate attention-1pass --arch fusemax-cloud --workload BERT@4K
+      fusemap simulate attention-1pass --arch fusemax-cloud --workload XLM@1M --dataflow fusemax-arch
+      fusemap simulate attention-1pass --arch fusemax-cloud --workload BERT@4K --trace run.json.gz --figure run.png
+    """
+    case = case_from(given)
+    if trace is not None:
+        suffix_of(trace, _TRACES)
+    if figure is not None:
+        suffix_of(figure, _PICTURES)
+    chosen = None if not effects else tuple(e for e in effects if e != "none")
+    cascade, planned = _planned(case)
+    simulation = simulate_tiles(
+        cascade,
+        planned.problem,
+        planned.mapping,
+        planned.machine,
+        accounting=planned.accounting,
+        effects=chosen,
+        record=record,
+        extrapolate=not no_extrapolation,
+        dataflow_choice=planned.dataflow_choice,
+    )
+    written = _files(simulation, trace, figure, stretch)
+    if as_json:
+        emit_json(simulation.to_json() | {"files": list(written)})
+    else:
+        click.echo(page(simulation, written))
+
+
+def _planned(case: Case) -> tuple[Cascade, Planned]:
+    cascade = einsum_cascade.load(case.cascade)
+    arch, workload = required(case)
+    found = plan_case(
+        cascade,
+        load_arch(arch),
+        load_workload(workload),
+        load_dataflow(case.dataflow) if case.dataflow else None,
+        accounting=lambda dataflow: accounting(case.accounting, dataflow, without=case.without),
+        sizes=parse_sizes(case.sizes),
+    )
+    return cascade, found
+
+
+def _files(simulation: Simulation, trace: str | None, figure: str | None, stretch: str | None) -> tuple[str, ...]:
+    """Write what was asked for, of the longest phase; the paths."""
+    phase = simulation.longest
+    timeline = phase.timeline
+    if timeline is None:
+        return ()
+    if trace is not None:
+        from fusemap.validation.trace import render_trace
+
+        write_whole(trace, render_trace(timeline, "json.gz" if suffix_of(trace, _TRACES) == "gz" else "json"))
+    if figure is not None:
+        from fusemap.validation.timeline_figure import render_timeline
+
+        part = window(timeline, *_stretch(phase, timeline, stretch))
+        write_whole(figure, render_timeline(part, suffix_of(figure, _PICTURES)))
+    return tuple(path for path in (trace, figure) if path is not None)
+
+
+def _stretch(phase: PhaseSimulation, timeline: Timeline, given: str | None) -> tuple[int, int]:
+    """First and last tick of the stretch to draw."""
+    if given is not None:
+        match = _WINDOW.fullmatch(given)
+        if match is None or int(match[1]) >= int(match[2]):
+            raise input_error(f'--window is FIRST:LAST in cycles, such as 1000:1500, not "{given}"')
+        return int(match[1]) * timeline.ticks_per_cycle, int(match[2]) * timeline.ticks_per_cycle
+    work = [span for span in timeline.spans if span.kind == "work"]
+    first = work[0].name if work else ""
+    starts = [span.start for span in work if span.name == first]
+    begin = min(phase.lag + 1, max(len(starts) - 5, 0))
+    return starts[begin], starts[begin + 4] if begin + 4 < len(starts) else timeline.last
