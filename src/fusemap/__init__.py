@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fusemap.sim.choose import Evaluation
     from fusemap.sim.explain import Explanation
     from fusemap.sim.report import Report, Timing
+    from fusemap.sim.simulation import Simulation
     from fusemap.validation.audit import Audit
     from fusemap.validation.graph import CascadeGraph
     from fusemap.validation.reproduce import Bench
@@ -71,6 +72,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Taxonomy": ("fusemap.validation.taxonomy_rows", "Taxonomy"),
         "Timing": ("fusemap.sim.report", "Timing"),
         "Reproduction": ("fusemap.validation.reproduction", "Reproduction"),
+        "Simulation": ("fusemap.sim.simulation", "Simulation"),
         "Workload": ("fusemap.archspec.types", "Workload"),
         "list_cascades": ("fusemap.einsum_cascade.catalog", "names"),
         "list_dataflows": ("fusemap.mappers.dataflow", "names"),
@@ -96,6 +98,7 @@ __all__ = [
     "Machine",
     "Report",
     "Reproduction",
+    "Simulation",
     "Taxonomy",
     "Timing",
     "Workload",
@@ -116,6 +119,7 @@ __all__ = [
     "map",
     "reproduce",
     "run",
+    "simulate",
     "taxonomy",
     "timing",
 ]
@@ -237,6 +241,45 @@ def map(
     limits = load_mapspace(str(space)) if isinstance(space, str | PathLike) else space
     parts = _parts(cascade, arch, workload, dataflow)
     return map_case(*parts, objective=objective, sizes=sizes, space=limits, budget=budget, seed=seed)
+
+
+def simulate(
+    cascade: CascadeLike,
+    *,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    dataflow: DataflowLike | None = None,
+    effects: Sequence[str] | None = None,
+    accounting: str | Accounting = "principled",
+    without: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    record: int | None = None,
+) -> Simulation:
+    """A mapping and its binding run in time, tile by tile, and what each effect adds to the closed form.
+
+    `effects` are some of `start`, `drain`, `operands`, `latency`, `ports` (default: all that the machine has numbers
+    for). The first `record` iterations of a phase are kept as its `timeline`. Raises InputError and
+    DoesNotFit as `evaluate`.
+
+    >>> found = simulate("attention-1pass", arch="fusemax-cloud", workload="BERT@4K", dataflow="fusemax-binding")
+    >>> round(found.cycles - found.closed_form_cycles)
+    1070
+    """
+    from fusemap.sim.choose import plan_case
+    from fusemap.sim.simulate import RECORDED, simulate_tiles
+
+    parts = _parts(cascade, arch, workload, dataflow)
+    planned = plan_case(*parts, accounting=_rules(accounting, without), sizes=sizes)
+    return simulate_tiles(
+        parts[0],
+        planned.problem,
+        planned.mapping,
+        planned.machine,
+        accounting=planned.accounting,
+        effects=effects,
+        record=RECORDED if record is None else record,
+        dataflow_choice=planned.dataflow_choice,
+    )
 
 
 def run(

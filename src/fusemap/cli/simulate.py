@@ -13,7 +13,7 @@ from fusemap.archspec.workloads import load_workload
 from fusemap.cli.case import Case, case_from, case_options, required
 from fusemap.cli.files import suffix_of, write_whole
 from fusemap.cli.output import emit_json
-from fusemap.cli.simulate_page import page
+from fusemap.cli.simulate_page import page, values_text
 from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Cascade
@@ -88,11 +88,31 @@ def command(
         extrapolate=not no_extrapolation,
         dataflow_choice=planned.dataflow_choice,
     )
+    computed = _computed(cascade, planned, simulation) if values else None
     written = _files(simulation, trace, figure, stretch)
     if as_json:
-        emit_json(simulation.to_json() | {"files": list(written)})
+        emit_json(simulation.to_json() | {"files": list(written)} | ({"values": computed} if computed else {}))
     else:
-        click.echo(page(simulation, written))
+        click.echo("\n\n".join([page(simulation, written), *([values_text(computed)] if computed else [])]))
+
+
+def _computed(cascade: Cascade, planned: Planned, simulation: Simulation) -> dict[str, Any]:
+    """The output in the order of the run, held against the interpreter's."""
+    from fusemap.sim.tile_values import largest_difference, simulate_values
+
+    found = simulate_values(
+        cascade,
+        planned.problem,
+        planned.mapping,
+        planned.machine,
+        accounting=planned.accounting,
+        effects=simulation.effects,
+    )
+    return {
+        "outputs": {name: list(array.shape) for name, array in found.outputs.items()},
+        "largest_difference": largest_difference(cascade, planned.problem, found),
+        "faults": [fault.message for fault in found.faults],
+    }
 
 
 def _planned(case: Case) -> tuple[Cascade, Planned]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from fusemap.cli.output import table
 from fusemap.cli.quantities import binary, part_of, percent, si
@@ -20,6 +21,15 @@ def page(simulation: Simulation, written: Sequence[str] = ()) -> str:
     blocks += _notes(simulation)
     blocks += [f"wrote {path}" for path in written]
     return "\n\n".join(blocks)
+
+
+def values_text(computed: Mapping[str, Any]) -> str:
+    """What was computed, and how far it is from the interpreter's output."""
+    shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in computed["outputs"].items())
+    difference = f"largest difference from the interpreter: {computed['largest_difference']:.2g} of the largest value"
+    faults = computed["faults"]
+    order = "every task had what it reads" if not faults else f"{len(faults)} faults, first: {faults[0]}"
+    return f"computed {shapes} in the order of the run; {order}\n{difference}"
 
 
 def _heading(s: Simulation) -> str:

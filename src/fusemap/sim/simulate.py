@@ -38,7 +38,7 @@ def simulate_tiles(
     that the machine has numbers for. Without any the run takes the cycles of the closed form, but for stages
     whose tiles are uneven. InputError as `run_tiles` and `tile_programs`.
     """
-    chosen = tuple(e for e in EFFECTS if e in effects) if effects is not None else _known(machine)
+    chosen = tuple(e for e in EFFECTS if e in effects) if effects is not None else known_effects(machine)
     unknown = [e for e in effects or () if e not in EFFECTS]
     closed = time_mapping(problem, mapping, machine, accounting=accounting)
     steps = [chosen[:i] for i in range(len(chosen) + 1)] if not unknown else [tuple(effects or ())]
@@ -68,7 +68,7 @@ def simulate_tiles(
     )
 
 
-def _known(machine: Machine) -> tuple[Effect, ...]:
+def known_effects(machine: Machine) -> tuple[Effect, ...]:
     """The effects that the machine has numbers for."""
     lacks = {effect for effect, _, _ in _missing(machine)}
     return tuple(e for e in EFFECTS if e not in lacks)

@@ -14,15 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fusemap.archspec.types import Machine
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade import scope
+from fusemap.einsum_cascade.interpreter import run as interpret
 from fusemap.einsum_cascade.operators import BUILTIN
 from fusemap.einsum_cascade.types import Access, Cascade
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Mapping, Problem, Storage
+from fusemap.sim.accounting import PRINCIPLED, Accounting
 from fusemap.sim.fused_stream import combine
 from fusemap.sim.fused_words import POINT, Computation, Floats, Index, Ints, Touch, Words, value
-from fusemap.sim.tile_run import TileEvent, TileRun
-from fusemap.sim.tile_types import TileLoop
+from fusemap.sim.tile_program import tile_programs
+from fusemap.sim.tile_run import TileEvent, TileRun, run_tiles
+from fusemap.sim.tile_types import EFFECTS, Effect, TileLoop
 
 MOST_POINTS = 1 << 24  # of all Einsums together
 START = -1  # when inputs and start values are there
@@ -30,7 +34,7 @@ START = -1  # when inputs and start values are there
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileFault:
-    """A task that starts before `words` of a tensor are made (`early`), or words that are not made at all (`missing`)."""
+    """A task that starts before `words` of a tensor are made (`early`), or words that nothing makes (`missing`)."""
 
     kind: str
     einsum: str
@@ -63,13 +67,49 @@ def run_values(
     InputError: too many points, a run that was not recorded in full, or a cascade with filters or
     indices that are data.
     """
+    _require_few(problem)
+    return _Values(cascade, problem, mapping, seed, inputs or {}).run(runs)
+
+
+def simulate_values(
+    cascade: Cascade,
+    problem: Problem,
+    mapping: Mapping,
+    machine: Machine,
+    *,
+    accounting: Accounting = PRINCIPLED,
+    effects: Sequence[Effect] = EFFECTS,
+    seed: int = 0,
+    inputs: AbstractMapping[str, ArrayLike] | None = None,
+) -> TileValues:
+    """As `run_values`, of the mapping's tile-level run under the given effects."""
+    _require_few(problem)
+    programs = tile_programs(cascade, problem, mapping, machine, accounting=accounting, effects=effects)
+    runs = [run_tiles(p, effects=effects, extrapolate=False, record=p.iterations + p.lag) for p in programs]
+    return run_values(cascade, problem, mapping, runs, seed=seed, inputs=inputs)
+
+
+def largest_difference(cascade: Cascade, problem: Problem, values: TileValues) -> float:
+    """max |simulated - interpreted| / max |interpreted| over all outputs, the interpreter run for every batch index."""
+    shapes = scope.known_shapes(cascade)
+    sizes = {name: size for name, size in problem.sizes if name in shapes}
+    words = Words(cascade, problem)
+    largest = 0.0
+    for at in np.ndindex(*(extent for _, extent in words.batch)):
+        expected = interpret(cascade, sizes, {name: array[at] for name, array in values.inputs.items()})
+        for name, array in expected.items():
+            scale = float(np.max(np.abs(array), initial=0.0)) or 1.0
+            largest = max(largest, float(np.max(np.abs(values.outputs[name][at] - array), initial=0.0)) / scale)
+    return largest
+
+
+def _require_few(problem: Problem) -> None:
     points = sum(space.points for space in problem.spaces)
     if points > MOST_POINTS:
         raise input_error(
             f"the tiles of {problem.cascade} have {points:,} points: too many to compute (at most {MOST_POINTS:,})",
-            hint="give smaller sizes, such as --size B=1 --size H=1",
+            hint="give smaller sizes, such as --size B=1 --size H=1, or a smaller machine",
         )
-    return _Values(cascade, problem, mapping, seed, inputs or {}).run(runs)
 
 
 class _Values:
