@@ -12,6 +12,7 @@ from fusemap.diagnostics import did_you_mean, input_error
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.modulo_handoff import Handoff, handoffs
 from fusemap.mappers.modulo_types import Dependence, Task, TaskGraph
+from fusemap.mappers.tasks_feed import with_feeds
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Loop, Mapping, Phase, Problem, Storage
 from fusemap.mappers.units import units
 
@@ -51,6 +52,7 @@ def tasks_of(
     phase: str | None = None,
     transfers: Iterable[Transfer] = (),
     drain: bool = True,
+    feed: bool = False,
     one_tile: bool = False,
 ) -> TaskGraph:
     """One iteration of the loops that all Einsums of a recurrence share (of the phase, where there is none).
@@ -59,7 +61,8 @@ def tasks_of(
     division after the last chunk, is given its share in every iteration, and waits for other tiles only. A value
     read n steps of a rank later comes n * (iterations inside that loop) later; with `one_tile` the loops inside
     are taken away, so that a tile goes through all steps before the next one. With `drain` a result that the
-    array sums or compares across its own dimension reaches another array one cycle later per element of it.
+    array sums or compares across its own dimension reaches another array one cycle later per element of it; with
+    `feed` so does a result that climbs from the foot of an array to all its rows.
     `transfers` occupy the outermost memory for words / bandwidth (exact up to 2^-20 cycles). InputError: no phase of
     that name, or an Einsum reads a result that is complete only after all iterations.
     """
@@ -74,6 +77,7 @@ def tasks_of(
     graph = task_graph(
         f"{problem.cascade}, {chosen.name}", pieces, handoffs(cascade), spaces, steps, [rank for _, rank, _ in loops]
     )
+    graph = with_feeds(graph, problem, mapping, machine) if feed else graph
     return with_transfers(graph, moved, machine, loops=tuple((rank, bound) for _, rank, bound in loops))
 
 
