@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fusemap.cli.files import suffix_of, write_whole
 from fusemap.cli.map_binding import binding
 from fusemap.cli.map_page import choice_page, page
 from fusemap.cli.map_run import Resume, Watcher, fingerprint, watched
+from fusemap.cli.map_simulated import simulated, simulated_text
 from fusemap.cli.output import emit_json
 from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, input_error
@@ -98,10 +100,12 @@ def command(as_json: bool, **given: Any) -> int:
     if found is None:
         click.echo("interrupted before any mapping was found", err=True)
         return NOTHING_FOUND
+    compared = simulated(cascade, machine, found)
     if as_json:
-        emit_json(found.to_json())
+        emit_json(found.to_json() | {"simulated": [dataclasses.asdict(row) for row in compared]})
     else:
-        click.echo(_text(asked, found, binding(cascade, found.best, machine), interrupted=watcher.interrupted))
+        bound = "\n\n".join(text for text in (simulated_text(compared), binding(cascade, found.best, machine)) if text)
+        click.echo(_text(asked, found, bound, interrupted=watcher.interrupted))
     _write(asked, found, cascade, machine, of)
     return INTERRUPTED if watcher.interrupted else 0
 

@@ -68,7 +68,7 @@ def command(
     Example:
       fusemap simulate attention-1pass --arch fusemax-cloud --workload BERT@4K
       fusemap simulate attention-1pass --arch fusemax-cloud --workload XLM@1M --dataflow fusemax-arch
-      fusemap simulate attention-1pass --arch fusemax-cloud --workload BERT@4K --trace run.json.gz --figure run.png
+      fusemap simulate attention-1pass --arch fusemax-cloud --workload BERT@4K --trace run.json.gz
     """
     case = case_from(given)
     if trace is not None:
