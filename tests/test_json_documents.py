@@ -58,6 +58,10 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
         ),
     ),
     (("explain", "attention-3pass", *T5), lambda: fm.explain("attention-3pass", arch="flat-cloud", workload="T5@4K")),
+    (
+        ("simulate", "attention-3pass", *T5),
+        lambda: fm.simulate("attention-3pass", arch="flat-cloud", workload="T5@4K"),
+    ),
     (("map", "attention-3pass", *T5), lambda: fm.map("attention-3pass", arch="flat-cloud", workload="T5@4K")),
     (
         ("map", "attention-3pass", *T5, "--dataflow", "flat", "--objective", "energy", "--size", "B=1"),

@@ -13,10 +13,22 @@ it is first used: `import fusemap` alone loads no other package.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from fusemap.loading import (
+    ArchLike,
+    CascadeLike,
+    DataflowLike,
+    WorkloadLike,
+    as_cascade,
+    as_workload,
+    load_bench,
+    load_parts,
+    rules_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,16 +55,10 @@ if TYPE_CHECKING:
     from fusemap.sim.simulation import Simulation
     from fusemap.validation.audit import Audit
     from fusemap.validation.graph import CascadeGraph
-    from fusemap.validation.reproduce import Bench
     from fusemap.validation.reproduction import Reproduction
     from fusemap.validation.taxonomy_rows import Taxonomy
 
 __version__ = "0.1.0"
-
-CascadeLike: TypeAlias = "str | PathLike[str] | Cascade"
-ArchLike: TypeAlias = "str | PathLike[str] | Machine"
-WorkloadLike: TypeAlias = "str | Workload"
-DataflowLike: TypeAlias = "str | PathLike[str] | Dataflow"
 
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -148,10 +154,10 @@ def analyze(
     from fusemap.einsum_cascade.analysis import analyze_cascade
     from fusemap.einsum_cascade.analysis_sizes import workload_sizes
 
-    loaded, given = _cascade(cascade), dict(sizes or {})
+    loaded, given = as_cascade(cascade), dict(sizes or {})
     if workload is None:
         return analyze_cascade(loaded, sizes=given, tensor=tensor, rank=rank, order=loops)
-    found = _workload(workload)
+    found = as_workload(workload)
     ranks = workload_sizes(loaded, found.sizes, found.name)
     return analyze_cascade(loaded, sizes={**ranks, **given}, workload=found.name, tensor=tensor, rank=rank, order=loops)
 
@@ -193,7 +199,9 @@ def timing(
     """
     from fusemap.sim.choose import time_case
 
-    return time_case(*_parts(cascade, arch, workload, dataflow), accounting=_rules(accounting, without), sizes=sizes)
+    return time_case(
+        *load_parts(cascade, arch, workload, dataflow), accounting=rules_of(accounting, without), sizes=sizes
+    )
 
 
 def explain(
@@ -239,7 +247,7 @@ def map(
     from fusemap.sim.best_case import map_case
 
     limits = load_mapspace(str(space)) if isinstance(space, str | PathLike) else space
-    parts = _parts(cascade, arch, workload, dataflow)
+    parts = load_parts(cascade, arch, workload, dataflow)
     return map_case(*parts, objective=objective, sizes=sizes, space=limits, budget=budget, seed=seed)
 
 
@@ -268,8 +276,8 @@ def simulate(
     from fusemap.sim.choose import plan_case
     from fusemap.sim.simulate import RECORDED, simulate_tiles
 
-    parts = _parts(cascade, arch, workload, dataflow)
-    planned = plan_case(*parts, accounting=_rules(accounting, without), sizes=sizes)
+    parts = load_parts(cascade, arch, workload, dataflow)
+    planned = plan_case(*parts, accounting=rules_of(accounting, without), sizes=sizes)
     return simulate_tiles(
         parts[0],
         planned.problem,
@@ -300,7 +308,7 @@ def run(
     """
     from fusemap.einsum_cascade.execution import run_cascade
 
-    return run_cascade(_cascade(cascade), sizes, inputs, seed=seed, **options)
+    return run_cascade(as_cascade(cascade), sizes, inputs, seed=seed, **options)
 
 
 def graph(cascade: CascadeLike, *, tensor: str | None = None, rank: str | None = None) -> CascadeGraph:
@@ -313,7 +321,7 @@ def graph(cascade: CascadeLike, *, tensor: str | None = None, rank: str | None =
     """
     from fusemap.validation.graph_passes import graph_of
 
-    return graph_of(_cascade(cascade), tensor=tensor, rank=rank)
+    return graph_of(as_cascade(cascade), tensor=tensor, rank=rank)
 
 
 def latex(cascade: CascadeLike) -> str:
@@ -324,7 +332,7 @@ def latex(cascade: CascadeLike) -> str:
     """
     from fusemap.einsum_cascade.latex import latex as written
 
-    return written(_cascade(cascade))
+    return written(as_cascade(cascade))
 
 
 def reproduce(study: str, *, accounting: str = "published") -> Reproduction:
@@ -334,14 +342,14 @@ def reproduce(study: str, *, accounting: str = "published") -> Reproduction:
     """
     from fusemap.validation.reproduction import reproduce as reproduced
 
-    return reproduced(_bench(study), accounting)
+    return reproduced(load_bench(study), accounting)
 
 
 def audit(study: str) -> Audit:
     """The known slips of a published study's accounting: what each is, and its effect on every headline claim."""
     from fusemap.validation.audit import audit as audited
 
-    return audited(_bench(study))
+    return audited(load_bench(study))
 
 
 def taxonomy() -> Taxonomy:
@@ -376,56 +384,8 @@ def _evaluation(
 ) -> Evaluation:
     from fusemap.sim.choose import evaluate_case
 
-    parts = _parts(cascade, arch, workload, dataflow)
-    return evaluate_case(*parts, accounting=_rules(accounting, without), sizes=sizes)
-
-
-def _parts(
-    cascade: CascadeLike, arch: ArchLike, workload: WorkloadLike, dataflow: DataflowLike | None
-) -> tuple[Cascade, Machine, Workload, Dataflow | None]:
-    """What is given by name or path, loaded."""
-    from fusemap.archspec import load_arch
-    from fusemap.mappers.dataflow import load_dataflow
-
-    return (
-        _cascade(cascade),
-        load_arch(arch) if isinstance(arch, str | PathLike) else arch,
-        _workload(workload),
-        load_dataflow(str(dataflow)) if isinstance(dataflow, str | PathLike) else dataflow,
-    )
-
-
-def _rules(accounting: str | Accounting, without: Sequence[str]) -> Callable[[str], Accounting]:
-    """The accounting of a dataflow's name."""
-    from fusemap.validation.accounting import accounting as accounting_of
-
-    def rules(name: str) -> Accounting:
-        return accounting_of(accounting, name, without=without) if isinstance(accounting, str) else accounting
-
-    return rules
-
-
-def _bench(study: str) -> Bench:
-    from fusemap.validation.reproduce import load_bench
-    from fusemap.validation.study import load_study
-
-    return load_bench(load_study(study))
-
-
-def _cascade(cascade: CascadeLike) -> Cascade:
-    from pathlib import Path
-
-    from fusemap.einsum_cascade import load
-
-    if isinstance(cascade, str):
-        return load(cascade)
-    return load(Path(cascade)) if isinstance(cascade, PathLike) else cascade
-
-
-def _workload(workload: WorkloadLike) -> Workload:
-    from fusemap.archspec import load_workload
-
-    return load_workload(workload) if isinstance(workload, str) else workload
+    parts = load_parts(cascade, arch, workload, dataflow)
+    return evaluate_case(*parts, accounting=rules_of(accounting, without), sizes=sizes)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,11 +99,11 @@ def command(as_json: bool, **given: Any) -> int:
     if found is None:
         click.echo("interrupted before any mapping was found", err=True)
         return NOTHING_FOUND
-    compared = simulated(cascade, machine, found)
     if as_json:
-        emit_json(found.to_json() | {"simulated": [dataclasses.asdict(row) for row in compared]})
+        emit_json(found.to_json())
     else:
-        bound = "\n\n".join(text for text in (simulated_text(compared), binding(cascade, found.best, machine)) if text)
+        compared = simulated_text(simulated(cascade, machine, found))
+        bound = "\n\n".join(text for text in (compared, binding(cascade, found.best, machine)) if text)
         click.echo(_text(asked, found, bound, interrupted=watcher.interrupted))
     _write(asked, found, cascade, machine, of)
     return INTERRUPTED if watcher.interrupted else 0

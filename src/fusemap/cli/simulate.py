@@ -91,7 +91,7 @@ def command(
     computed = _computed(cascade, planned, simulation) if values else None
     written = _files(simulation, trace, figure, stretch)
     if as_json:
-        emit_json(simulation.to_json() | {"files": list(written)} | ({"values": computed} if computed else {}))
+        emit_json(simulation.to_json() | ({"values": computed} if computed else {}))
     else:
         click.echo("\n\n".join([page(simulation, written), *([values_text(computed)] if computed else [])]))
 
