@@ -1,152 +1,178 @@
-"""Run a cascade on an accelerator cycle by cycle: schedule, program, execution, and what came out."""
+"""Run a cascade on an accelerator cycle by cycle, and say what came out: cycles, faults, numbers.
+
+>>> import fusemap as fm
+>>> from fusemap.archspec.workloads import parse_workload
+>>> from fusemap.sim.evaluate import plan
+>>> tiny = parse_workload(
+...     "description: tiny\\nsource: made up\\nbatch: [B, H]\\nranks: {B: 1, H: 1, E: 2, F: 2, M: 6, P: 4}"
+... )
+>>> cascade, machine = fm.load_cascade("attention-1pass"), fm.load_arch("fusemax-cloud", parameters={"pe": 2})
+>>> problem, mapping = plan(cascade, machine, tiny, fm.load_dataflow("fusemax-binding"))
+>>> run = run_cycles(cascade, problem, mapping, machine)
+>>> run.faults, run.interval, run.iterations, run.outputs["AV"].shape
+((), 14, 6, (1, 1, 2, 4))
+>>> run.rounding["AV"] < 1e-14, run.exp_error["AV"] < 1e-6
+(True, True)
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping as AbstractMapping
-from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fusemap.archspec.types import Machine
-from fusemap.diagnostics import input_error
-from fusemap.einsum_cascade.types import Cascade
+from fusemap.einsum_cascade.types import Affine, Cascade
 from fusemap.mappers.modulo_types import TaskGraph
-from fusemap.mappers.tasks import shared_loops, tasks_of
 from fusemap.mappers.types import Mapping, Problem
-from fusemap.sim.cycle_draft import drafts
-from fusemap.sim.cycle_machine import Executed, execute
-from fusemap.sim.cycle_motion import Motion, motion_of
+from fusemap.sim.cycle_accesses import Accesses, accesses
+from fusemap.sim.cycle_compile import Compiled, compile_cascade, random_inputs
+from fusemap.sim.cycle_errors import errors
+from fusemap.sim.cycle_machine import ArrayRun, Executed, execute
 from fusemap.sim.cycle_numbers import Floats, number_format
-from fusemap.sim.cycle_program import Shape, assemble, places_of
-from fusemap.sim.cycle_tiles import Source, Steps
-from fusemap.sim.cycle_times import Division, Order, Timetable, laid_out, recurrent, steady
-from fusemap.sim.cycle_types import Program
-from fusemap.sim.fused_words import Words
+from fusemap.sim.cycle_program import places_of
+from fusemap.sim.cycle_stages import Wait
+from fusemap.sim.cycle_times import Order, Timetable
+from fusemap.sim.cycle_types import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
-    """A mapped cascade ready to run: the program, its timetable, and the values that are there from the start."""
+class CycleRun:
+    """What a run at the cycle level was: all times in cycles.
 
-    words: Words
-    motions: tuple[tuple[str, Motion], ...]
-    loops: tuple[tuple[str, str, int], ...]
+    `interval` is what the schedule promises (None for stages); `starts` are the cycles in which element (0, 0) of
+    the last array begins iteration n's last Einsum. cycles = fill + the time from the first iteration's end to the
+    last one's + one interval + drain. `rounding` is the largest difference to the cascade's meaning with the same
+    exp, `exp_error` what that exp changes, both relative to the largest element.
+    """
+
+    cascade: str
+    arch: str
+    order: Order
+    number: str
+    cycles: int
+    iterations: int
+    interval: int | None
+    inserted: int
+    ends: tuple[int, ...]
+    fill: Fraction
+    drain: Fraction
+    arrays: tuple[ArrayRun, ...]
+    depths: tuple[int, ...]
+    accesses: tuple[Accesses, ...]
+    waits: tuple[Wait, ...]
+    faults: tuple[Fault, ...]
+    outputs: AbstractMapping[str, Floats]
+    rounding: AbstractMapping[str, float]
+    exp_error: AbstractMapping[str, float]
     timetable: Timetable
-    program: Program
-    places: tuple[tuple[int, int], ...]
-    values: AbstractMapping[int, Floats]
+
+    @property
+    def steady(self) -> Fraction:
+        """Cycles per iteration in the middle half of the run, from end to end of iterations."""
+        n = len(self.ends)
+        low, high = n // 4, max(n // 4 + 1, n - 1 - n // 4)
+        return Fraction(self.ends[high] - self.ends[low], high - low) if n > 1 else Fraction(self.cycles)
+
+    def utilization(self, array: str) -> float:
+        """Operation cycles of all elements / (elements x cycles of the run)."""
+        found = next(a for a in self.arrays if a.array == array)
+        return found.busy / (found.rows * found.columns * self.cycles)
 
 
-def random_inputs(problem: Problem, cascade: Cascade, seed: int = 0) -> dict[str, Floats]:
-    """Standard normal values for every input, batch ranks first."""
-    words = Words(cascade, problem)
-    made = {space.name for space in problem.spaces}
-    names = {words.source(o.tensor) for space in problem.spaces for o in space.inputs} - made
-    rng = np.random.default_rng(seed)
-    return {name: rng.standard_normal(words.shape(name)) for name in sorted(names)}
-
-
-def compile_cascade(
+def run_cycles(
     cascade: Cascade,
     problem: Problem,
     mapping: Mapping,
     machine: Machine,
-    inputs: AbstractMapping[str, ArrayLike],
     *,
+    number: str = "float64",
     order: Order = "interleaved",
+    inputs: AbstractMapping[str, ArrayLike] | None = None,
+    seed: int = 0,
     graph: TaskGraph | None = None,
-) -> Compiled:
-    """Motions, timetable and program of a mapped cascade.
+) -> CycleRun:
+    """Compile and execute a mapped cascade; inputs are drawn with `seed` if none are given.
 
-    `graph` replaces the task graph that the timetable is made from (default: that of `tasks_of` with drain and feed).
+    `order`: the paper's interleaving of unit steps ("interleaved"), tile tasks in one go ("whole"), or the stages of
+    the mapping's binding one after another ("stages"). InputError for what the cycle level cannot run.
     """
-    words = Words(cascade, problem)
-    einsums = [space.name for space in problem.spaces]
-    motions = {name: motion_of(words, problem, mapping, machine, name) for name in einsums}
-    graph = tasks_of(cascade, problem, mapping, machine, feed=True) if graph is None else graph
-    stepped = [mapping.nest(s.name) for s in problem.spaces if s.sequential] or [mapping.nest(n) for n in einsums]
-    loops = shared_loops(stepped)
-    iterations = math.prod(bound for *_, bound in loops)
-    steps = {name: Steps(motion=motion, shared=loops) for name, motion in motions.items()}
-    body = recurrent(graph, machine)
-    cycles, interval, _ = steady(body, cascade, problem, mapping, machine, order)
-    placed = {name: mapping.nest(name).array for name in einsums}
-    divisions = [_division(steps[t.name], t.resource, problem, loops) for t in graph.tasks if t.every > 1]
-    times = laid_out(cycles, interval, iterations, placed, divisions, order)
-    source = Source(words, problem, inputs)
-    arrays = [a for a in machine.arrays if a.name in placed.values()]
-    book = drafts(words, motions, [a.name for a in arrays], loops, machine, times, source)
-    shapes = [
-        Shape(
-            name=a.name,
-            rows=_used(motions, a.name, 0),
-            columns=_used(motions, a.name, 1),
-            depth=a.registers.depth_words,
-        )
-        for a in arrays
-    ]
-    program, places = assemble(book, shapes, machine.memories[0].name, iterations)
-    return Compiled(
-        words=words,
-        motions=tuple(motions.items()),
-        loops=loops,
+    given = random_inputs(problem, cascade, seed) if inputs is None else inputs
+    rounded = {name: number_format(number).round(np.asarray(v, dtype=np.float64)) for name, v in given.items()}
+    compiled = compile_cascade(cascade, problem, mapping, machine, rounded, order=order, graph=graph)
+    executed = execute(compiled.program, compiled.values, number=number_format(number))
+    names = tuple(name for name, _ in compiled.motions if name in problem.external)
+    outputs = {name: output(compiled, executed, name) for name in names}
+    rounding, exp_error = errors(cascade, compiled.words, rounded, outputs)
+    return _result(cascade, machine, number, compiled, executed, outputs, rounding, exp_error)
+
+
+def _result(
+    cascade: Cascade,
+    machine: Machine,
+    number: str,
+    compiled: Compiled,
+    executed: Executed,
+    outputs: AbstractMapping[str, Floats],
+    rounding: AbstractMapping[str, float],
+    exp_error: AbstractMapping[str, float],
+) -> CycleRun:
+    times = compiled.timetable
+    used = accesses(compiled.program, machine)
+    ends = _ends(times, executed.first)
+    interval = Fraction(times.interval) if times.interval else Fraction(ends[-1] - ends[0], max(1, len(ends) - 1))
+    return CycleRun(
+        cascade=cascade.name,
+        arch=machine.name,
+        order=times.order,
+        number=number,
+        cycles=executed.cycles,
+        iterations=times.iterations,
+        interval=times.interval,
+        inserted=times.inserted,
+        ends=ends,
+        fill=ends[0] - interval,
+        drain=Fraction(executed.cycles - ends[-1]),
+        arrays=executed.arrays,
+        depths=tuple(a.depth for a in compiled.program.arrays),
+        accesses=used,
+        waits=compiled.waits,
+        faults=(*executed.faults, *(fault for a in used for fault in a.faults())),
+        outputs=outputs,
+        rounding=rounding,
+        exp_error=exp_error,
         timetable=times,
-        program=program,
-        places=tuple(places.items()),
-        values={word: vector for word, vector in book.vectors.items()},
     )
 
 
-def _used(motions: AbstractMapping[str, Motion], array: str, side: int) -> int:
-    """Rows or columns that any Einsum uses."""
-    sides = [(m.rows, m.columns)[side] for m in motions.values() if m.array.name == array]
-    return max(1 if loop is None else loop.bound for loop in sides)
-
-
-def _division(steps: Steps, array: str, problem: Problem, loops: Sequence[tuple[str, str, int]]) -> Division:
-    """An Einsum without some of the loops: run k follows the last iteration of these, of the tile that it finishes."""
-    missing = [loop for loop in loops if loop not in steps.motion.steps]
-    iterations = math.prod(bound for *_, bound in loops)
-    after: dict[int, int] = {}
-    for i in range(iterations):
-        digits = np.unravel_index(i, [bound for *_, bound in loops])
-        if all(d == loop[2] - 1 for d, loop in zip(digits, loops, strict=True) if loop in missing):
-            after[len(after)] = i
-    made = {space.name for space in problem.spaces}
-    read = [e.touch.tensor for e in steps.motion.entrances if e.touch.tensor in made]
-    if not read:
-        raise input_error(f"{steps.motion.space.name} follows no Einsum")
-    return Division(
-        einsum=steps.motion.space.name,
-        array=array,
-        every=steps.every,
-        steps=steps.count,
-        after=tuple(tuple((tensor, i) for tensor in read) for i in after.values()),
-    )
-
-
-def run_compiled(compiled: Compiled, *, number: str = "float64", end: int | None = None) -> Executed:
-    """Execute it in a number format."""
-    return execute(compiled.program, compiled.values, number=number_format(number), end=end)
+def _ends(times: Timetable, first: int) -> tuple[int, ...]:
+    """When each iteration's last operation ends at element (0, 0), from the first cycle of the run on."""
+    ends: dict[int, int] = {}
+    recurring = {name for (name, run), _ in times.cycles if run == times.iterations - 1}
+    for (name, run), cycles in times.cycles:
+        if name in recurring:
+            ends[run] = max(ends.get(run, 0), cycles[-1] + 1 - first)
+    return tuple(ends[run] for run in sorted(ends))
 
 
 def output(compiled: Compiled, executed: Executed, tensor: str) -> Floats:
     """A tensor that is in memory at the end, put together from its tiles; NaN where it was never written."""
     motion = dict(compiled.motions)[tensor]
     found = np.full(compiled.words.shape(tensor), np.nan)
-    places = places_of(compiled.program, dict(compiled.places), tensor)
     access = motion.computation.writes.access
     batch = len(compiled.words.batch)
-    for at, place in places.items():
-        where: list[int | slice] = list(at[:batch])
+    for at, place in places_of(compiled.program, dict(compiled.places), tensor).items():
+        where: list[int | slice] = [slice(n, n + 1) for n in at[:batch]]
         length = 1
         for index, number in zip(access.indices, at[batch:], strict=True):
-            ranks = [str(t.var) for t in index.expr.terms if t.var is not None]  # type: ignore[union-attr]
+            assert isinstance(index.expr, Affine), index
+            ranks = [str(t.var) for t in index.expr.terms if t.var is not None]
             bound = motion.bound(ranks[0]) if ranks else 1
-            where.append(slice(number * bound, (number + 1) * bound) if bound > 1 else number)
+            where.append(slice(number * bound, (number + 1) * bound))
             length *= bound
-        found[tuple(where)] = executed.place(place)[:length] if length > 1 else executed.place(place)[0]
+        piece = found[tuple(where)]
+        piece[...] = executed.place(place)[:length].reshape(piece.shape)
     return found

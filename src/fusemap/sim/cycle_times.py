@@ -70,8 +70,8 @@ def recurrent(graph: TaskGraph, machine: Machine) -> TaskGraph:
 
 def steady(
     graph: TaskGraph, cascade: Cascade, problem: Problem, mapping: Mapping, machine: Machine, order: Order
-) -> tuple[dict[str, tuple[int, ...]], int, int]:
-    """(cycles of iteration 0 by Einsum, interval, span) of a modulo schedule of `recurrent` tasks."""
+) -> tuple[dict[str, tuple[int, ...]], int]:
+    """(cycles of iteration 0 by Einsum, interval) of a modulo schedule of `recurrent` tasks."""
     if order == "interleaved":
         pattern = interleave(*streams_of(graph, cascade, problem, mapping, machine))
         found: Schedule = unit_schedule(pattern, graph)
@@ -81,8 +81,7 @@ def steady(
         found = schedule(graph)
         cycles = {t.name: tuple(found.start[t.name] + n for n in range(t.duration)) for t in graph.tasks}
     first = min(c for times in cycles.values() for c in times)
-    cycles = {name: tuple(c - first for c in times) for name, times in cycles.items()}
-    return cycles, found.interval, max(c for times in cycles.values() for c in times) + 1
+    return {name: tuple(c - first for c in times) for name, times in cycles.items()}, found.interval
 
 
 def laid_out(
@@ -115,8 +114,8 @@ def laid_out(
     between: dict[tuple[str, int], list[tuple[int, int]]] = {}  # divisions in (period, n-th inserted cycle)
     period = 0
     while queue:
-        quota = _quota(queue[0][1], period) if period < iterations else interval
-        while quota and queue and queue[0][0] <= period * interval:
+        share = quota(queue[0][1], period) if period < iterations else interval
+        while share and queue and queue[0][0] <= period * interval:
             _, d, k, _ = queue[0]
             idle = next(
                 (c for c in range(period * interval, (period + 1) * interval) if (d.array, c) not in taken), None
@@ -124,7 +123,7 @@ def laid_out(
             if idle is None and period >= iterations and period * interval <= last:
                 break
             queue.popleft()
-            quota -= 1
+            share -= 1
             if idle is None:
                 between.setdefault((d.einsum, k), []).append((period, shifts.get(period, 0)))
                 shifts[period] = shifts.get(period, 0) + 1
@@ -135,7 +134,7 @@ def laid_out(
     return _stretched(base, free, between, shifts, interval, iterations, order)
 
 
-def _quota(division: Division, period: int) -> int:
+def quota(division: Division, period: int) -> int:
     """floor((n + 1) F / M1) - floor(n F / M1) division steps for iteration n."""
     share = Fraction(division.steps, division.every)
     return int((period + 1) * share) - int(period * share)
