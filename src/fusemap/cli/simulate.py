@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,12 +19,16 @@ from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import load_dataflow
 from fusemap.sim.choose import Planned, plan_case
+from fusemap.sim.evaluate import time_mapping
 from fusemap.sim.simulate import RECORDED, simulate_tiles
 from fusemap.sim.simulation import PhaseSimulation, Simulation
 from fusemap.sim.tile_types import EFFECTS, WORDS_OF
 from fusemap.sim.timeline import Timeline
 from fusemap.sim.timeline_window import window
 from fusemap.validation.accounting import accounting
+
+if TYPE_CHECKING:
+    from fusemap.sim.cycle_times import Order
 
 _TRACES, _PICTURES = ("json", "gz"), ("png", "pdf", "svg")
 _WINDOW = re.compile(r"(\d+):(\d+)")
@@ -46,6 +50,19 @@ _WINDOW = re.compile(r"(\d+):(\d+)")
 @click.option("--record", type=click.IntRange(min=1), default=RECORDED, show_default=True, help="Iterations to keep.")
 @click.option("--no-extrapolation", is_flag=True, help="Run every tile, also where the steady state repeats.")
 @click.option("--values", is_flag=True, help="Compute the output itself, in the order of the run (small sizes).")
+@click.option(
+    "--order",
+    type=click.Choice(["interleaved", "whole", "stages"]),
+    help="Level cycle: unit steps interleaved, tile tasks in one go, or stages; by default as the binding says.",
+)
+@click.option(
+    "--number",
+    type=click.Choice(["float64", "float32", "bfloat16"]),
+    default="float64",
+    show_default=True,
+    help="Level cycle: number format.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Level cycle: of the inputs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     level: str,
@@ -56,13 +73,16 @@ def command(
     record: int,
     no_extrapolation: bool,
     values: bool,
+    order: Order | None,
+    number: str,
+    seed: int,
     as_json: bool,
     **given: Any,
-) -> None:
+) -> int:
     """Simulate CASCADE (a built-in name or a file) on a machine in time, and say what the formula leaves out.
 
     Level tile: events of tiles on arrays, buffer, ports and the outermost memory. Level cycle: every processing
-    element in every cycle, with numbers, for small arrays.
+    element in every cycle, with numbers, for small sizes.
 
     \b
     Example:
@@ -75,6 +95,8 @@ def command(
         suffix_of(trace, _TRACES)
     if figure is not None:
         suffix_of(figure, _PICTURES)
+    if level == "cycle":
+        return _cycle(case, order, number, seed, trace, figure, stretch, as_json=as_json)
     chosen = None if not effects else tuple(e for e in effects if e != "none")
     cascade, planned = _planned(case)
     simulation = simulate_tiles(
@@ -94,6 +116,32 @@ def command(
         emit_json(simulation.to_json() | ({"values": computed} if computed else {}))
     else:
         click.echo("\n\n".join([page(simulation, written), *([values_text(computed)] if computed else [])]))
+    return 0
+
+
+def _cycle(
+    case: Case,
+    order: Order | None,
+    number: str,
+    seed: int,
+    trace: str | None,
+    figure: str | None,
+    stretch: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Exit code 1 when a rule of the array was broken."""
+    from fusemap.cli.simulate_cycle import cycle_json, cycle_page, cycle_run
+
+    cascade, planned = _planned(case)
+    run = cycle_run(cascade, planned, order=order, number=number, seed=seed)
+    timing = time_mapping(planned.problem, planned.mapping, planned.machine, accounting=planned.accounting)
+    formula = sum(stage.cycles for phase in timing.phases for stage in phase.stages)
+    if as_json:
+        emit_json(cycle_json(run, planned, formula))
+    else:
+        click.echo(cycle_page(run, planned.problem, planned.machine, formula))
+    return 1 if run.faults else 0
 
 
 def _computed(cascade: Cascade, planned: Planned, simulation: Simulation) -> dict[str, Any]:
