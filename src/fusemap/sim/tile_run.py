@@ -12,9 +12,11 @@ Each resource serves its tasks in the order of the binding, so that every start 
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter as Tally
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from fusemap.diagnostics import input_error
 from fusemap.sim.tile_slots import Op, Slot, Slots, SlotStage
@@ -42,6 +44,8 @@ class TileEvent:
 class TileRun:
     """What a run took: `waits` are ticks by (resource, cause); an array's work and waits make up `ticks`.
 
+    `computed` is when the arrays were done; transfers may take longer.
+
     `executed` tile events were run, `represented` are there in all. `moved` are (tensor, bytes read, bytes written).
     `room` are the recorded changes of what the buffer holds: (time, bytes).
     """
@@ -49,6 +53,7 @@ class TileRun:
     program: TileProgram
     effects: tuple[Effect, ...]
     ticks: int
+    computed: int
     busy: tuple[tuple[str, int], ...]
     waits: tuple[tuple[str, str, int], ...]
     moved: tuple[tuple[str, float, float], ...]
@@ -123,6 +128,9 @@ class _Run:
     def _slot(self, kind: Slot, slot: int, where: str) -> None:
         free = self.state.free
         first = max(free)
+        for task, lag in kind.idle:
+            ring, iteration = self.state.ends[task], slot - lag
+            ring[iteration % len(ring)] = ring[(iteration - 1) % len(ring)]
         self.arrived = self._loaded(kind.early, slot) if kind.early else {}
         for stage in kind.stages:
             if not stage.ops and not stage.stall:
@@ -185,7 +193,7 @@ class _Run:
             retired[state.uses[load] % len(retired)] = end
             state.uses[load] += 1
         for store in op.stores:
-            state.pending.append((end, store, iteration))
+            insort(state.pending, (end, store, iteration), key=itemgetter(0))
         if self.recording:
             self._record(op, start, end, iteration)
 
@@ -239,9 +247,7 @@ class _Run:
 
     def _store(self) -> None:
         state = self.state
-        earliest = min(range(len(state.pending)), key=lambda i: state.pending[i][0])
-        ready, number, iteration = state.pending[earliest]
-        del state.pending[earliest]
+        ready, number, iteration = state.pending.popleft()
         store = self.program.stores[number]
         self._occupy(max(state.channel, ready), store.ticks, f"store {store.tensor}", iteration, "nothing to move")
         ring = state.done[number]
@@ -313,6 +319,7 @@ class _Run:
             program=program,
             effects=tuple(e for e in EFFECTS if e in self.effects),
             ticks=total,
+            computed=computed,
             busy=(*busy.items(), (program.channel, busy_channel)),
             waits=tuple((r, c, n) for (r, c), n in sorted(self.waits.items()) if n),
             moved=self._moved(),

@@ -1,0 +1,217 @@
+"""Three fidelities on one grid: the formula, tile events, and every processing element in every cycle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from importlib import resources
+from typing import Any
+
+from fusemap.archspec.archs import load_arch
+from fusemap.archspec.schema import SpecModel, validate
+from fusemap.archspec.types import Machine, Workload
+from fusemap.archspec.workloads import parse_workload
+from fusemap.archspec.yamlnodes import parse_document
+from fusemap.einsum_cascade.catalog import load
+from fusemap.mappers.dataflow import load_dataflow
+from fusemap.mappers.types import Mapping, Problem
+from fusemap.sim.cost import operand_traffic
+from fusemap.sim.cycle_run import CycleRun, run_cycles
+from fusemap.sim.cycle_times import Order
+from fusemap.sim.evaluate import plan, time_mapping
+from fusemap.sim.tile_program import tile_programs
+from fusemap.sim.tile_run import run_tiles
+
+ROUNDING = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 0.2}  # of the largest output: what adding up may lose
+
+
+class SizesModel(SpecModel):
+    """One configuration: arrays, head sizes, chunks of keys, tiles of queries, heads."""
+
+    rows: int
+    columns: int
+    E: int
+    F: int
+    chunks: int
+    tiles: int
+    heads: int = 1
+
+
+class GridModel(SpecModel):
+    """The configurations that are run; `dataflows` say in which order the cycle level takes their steps."""
+
+    description: str
+    source: str
+    cascade: str
+    arch: str
+    dataflows: dict[str, Order]
+    sizes: list[SizesModel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """One configuration at three fidelities, in cycles.
+
+    `formula` is that of `evaluate` without memory. `tile` is the tile-level run without effects, `tile_filled` with
+    the pipeline's start and the ways through the arrays. `steady` are the cycles per iteration that the cycle level
+    takes in the middle of the run. `rounding`: see `CycleRun`.
+    """
+
+    dataflow: str
+    order: str
+    rows: int
+    columns: int
+    E: int
+    F: int
+    chunks: int
+    tiles: int
+    heads: int
+    iterations: int
+    formula: int
+    tile: int
+    tile_filled: int
+    cycle: int
+    steady: float
+    fill: float
+    drain: float
+    registers_2d: int
+    registers_1d: int
+    ports: int
+    stalled: int
+    faults: tuple[str, ...]
+    rounding: float
+    exp_error: float
+
+    @property
+    def per_iteration(self) -> Fraction:
+        """Cycles per iteration by the formula."""
+        return Fraction(self.formula, self.iterations)
+
+    @property
+    def over(self) -> int:
+        """Cycles that the cycle level takes beyond the formula."""
+        return self.cycle - self.formula
+
+    def disagreements(self) -> tuple[str, ...]:
+        """What does not hold; empty where the three agree."""
+        return tuple(self._disagreements())
+
+    def _disagreements(self) -> Iterator[str]:
+        if self.tile != self.formula:
+            yield f"tile level without effects: {self.tile} cycles, formula {self.formula}"
+        if self.faults:
+            yield f"cycle level: {self.faults[0]}"
+        if not self.rounding < ROUNDING["float64"]:
+            yield f"output {self.rounding:.2g} from the interpreter"
+        if self.order == "interleaved" and self.E == self.F and self.over != self.fill_and_drain:
+            yield f"cycle level: {self.over} cycles over the formula, fill and drain explain {self.fill_and_drain}"
+
+    @property
+    def fill_and_drain(self) -> int:
+        """What the run takes beyond one interval per iteration."""
+        return round(self.fill + self.drain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCheck:
+    """All configurations of a grid."""
+
+    rows: tuple[Agreement, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """True where nothing disagrees."""
+        return not any(row.disagreements() for row in self.rows)
+
+    def to_json(self) -> dict[str, object]:
+        """The document `fusemap/validate-simulators/1`."""
+        return {
+            "schema": "fusemap/validate-simulators/1",
+            "agrees": self.agrees,
+            "rows": [
+                asdict(row) | {"over_cycles": row.over, "disagreements": list(row.disagreements())} for row in self.rows
+            ],
+        }
+
+
+def load_grid(name: str = "grid") -> GridModel:
+    """A built-in grid.
+
+    >>> len(load_grid().sizes) * len(load_grid().dataflows) >= 30
+    True
+    """
+    file = f"{name}.yaml"
+    text = (resources.files("fusemap.validation") / "simulators_grid" / file).read_text(encoding="utf-8")
+    return validate(parse_document(text, file=file), GridModel)
+
+
+def cross_check(grid: GridModel, watch: Any = None) -> CrossCheck:
+    """Run every configuration of a grid under each of its dataflows; `watch` is told of each (number, of all)."""
+    cases = [(dataflow, order, sizes) for dataflow, order in grid.dataflows.items() for sizes in grid.sizes]
+    rows = []
+    for number, (dataflow, order, sizes) in enumerate(cases):
+        if watch is not None:
+            watch(number + 1, len(cases))
+        rows.append(agreement(grid, dataflow, order, sizes))
+    return CrossCheck(rows=tuple(rows))
+
+
+def agreement(grid: GridModel, dataflow: str, order: Order, sizes: SizesModel) -> Agreement:
+    """One configuration at three fidelities."""
+    cascade, machine = load(grid.cascade), machine_of(grid, sizes)
+    problem, mapping = plan(cascade, machine, workload_of(sizes), load_dataflow(dataflow), cost=operand_traffic)
+    timing = time_mapping(problem, mapping, machine)
+    run = run_cycles(cascade, problem, mapping, machine, order=order)
+    registers = {a.array: int(a.registers.max()) for a in run.arrays}
+    return Agreement(
+        dataflow=dataflow,
+        order=order,
+        **sizes.model_dump(),
+        iterations=run.iterations,
+        formula=sum(stage.cycles for phase in timing.phases for stage in phase.stages),
+        tile=_tiles(grid, problem, mapping, machine, ()),
+        tile_filled=_tiles(grid, problem, mapping, machine, ("start", "drain")),
+        cycle=run.cycles,
+        steady=float(run.steady),
+        fill=float(run.fill),
+        drain=float(run.drain),
+        registers_2d=registers["array_2d"],
+        registers_1d=registers["array_1d"],
+        ports=max(m.peak for m in run.accesses if m.ports is not None),
+        stalled=_stalled(run),
+        faults=tuple(map(str, run.faults)),
+        rounding=max(run.rounding.values()),
+        exp_error=max(run.exp_error.values()),
+    )
+
+
+def _tiles(
+    grid: GridModel, problem: Problem, mapping: Mapping, machine: Machine, effects: tuple[str, ...]
+) -> int:
+    """Cycles of the arrays at the tile level; transfers are not waited for."""
+    programs = tile_programs(load(grid.cascade), problem, mapping, machine, effects=effects)
+    runs = (run_tiles(p, effects=effects) for p in programs)
+    return sum(math.ceil(Fraction(run.computed, run.program.ticks_per_cycle)) for run in runs)
+
+
+def _stalled(run: CycleRun) -> int:
+    """Cycles for which any array waits for another one, summed."""
+    return sum(w.end - w.start for w in run.waits)
+
+
+def machine_of(grid: GridModel, sizes: SizesModel) -> Machine:
+    """The grid's machine with arrays of that size."""
+    return load_arch(grid.arch, parameters={"rows": sizes.rows, "columns": sizes.columns, "lanes": sizes.columns})
+
+
+def workload_of(sizes: SizesModel) -> Workload:
+    """The workload whose keys make that many chunks, and whose queries that many tiles."""
+    ranks = {"B": 1, "H": sizes.heads, "E": sizes.E, "F": sizes.F}
+    ranks |= {"M": sizes.rows * sizes.chunks, "P": sizes.columns * sizes.tiles}
+    listed = ", ".join(f"{name}: {size}" for name, size in ranks.items())
+    return parse_workload(
+        f"description: a configuration of the grid\nsource: chosen\nbatch: [B, H]\nranks: {{{listed}}}\n",
+        file=f"M={ranks['M']}.yaml",
+    )
