@@ -63,6 +63,10 @@ class Book:
         """The number of a word, from 1 on."""
         return self.names.setdefault(name, len(self.names) + 1)
 
+    def name(self, word: int) -> str:
+        """What a word is called."""
+        return next(str(name) for name, number in self.names.items() if number == word)
+
 
 def drafts(
     words: Words,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fusemap.diagnostics import input_error
 from fusemap.sim.cycle_draft import Book, Draft, Use
 from fusemap.sim.cycle_reads import Reads, Wait, reads_of
 from fusemap.sim.cycle_registers import assign
@@ -47,6 +48,7 @@ class _Assembly:
         self.book, self.arrays, self.outermost = book, arrays, outermost
         self.reads: Reads = reads_of(book.drafts)
         self.made = {d.word: d for d in book.drafts}
+        self.preset = self._preset()
         self.registers = [self._registers(n) for n in range(len(arrays))]
         self.stored = self._stored()
         self.places, self.count = self._places()
@@ -66,6 +68,10 @@ class _Assembly:
             moves[1].append(self._foot(word))
         for wait, cycle in sorted(self.reads.loaded.items()):
             moves[wait[0]].append(self._load(wait, cycle))
+        for wait, cycle in sorted(self.preset.items()):
+            tag, place = Tag(word=wait[1], column=True), self.places[wait[1]]
+            feeds[wait[0]].append(Feed(cycle=cycle, edge="south", tag=tag, place=place, memory=self.outermost))
+            moves[wait[0]].append(Move(cycle=cycle, read=Read(slot=Slot.SOUTH, tag=tag), target=self._into(wait)))
         names = {number: name for name, number in self.book.names.items()}
         program = Program(
             arrays=tuple(
@@ -85,7 +91,7 @@ class _Assembly:
                 Load(
                     place=self.places[word],
                     word=word,
-                    uses=len(self.reads.memory.get(word, ())),
+                    uses=self._fetched(word),
                     by_row=self.book.by_row[word],
                 )
                 for word in sorted(self.book.vectors)
@@ -107,6 +113,15 @@ class _Assembly:
                 lives[self._home(wait)] += [self._arrives(wait), *cycles]
         return assign((min(cycles), max(cycles), key) for key, cycles in lives.items())[0]
 
+    def _preset(self) -> dict[Wait, int]:
+        """Start values that a lane expects in a register, and the cycle in which they come in from the outside."""
+        waits = (w for w in self.reads.registers if not w[2] and w[1] not in self.made)
+        found = {w: min(self.reads.registers[w]) - 1 for w in waits}
+        bad = [self.book.name(w[1]) for w in found if self.arrays[w[0]].rows > 1 or w[1] not in self.book.vectors]
+        if bad:
+            raise input_error(f"{bad[0]} is expected in registers, and nobody brings it there")
+        return found
+
     def _home(self, wait: Wait) -> tuple[int, int]:
         """Steps of one sum share a register."""
         made = self.made.get(wait[1])
@@ -117,6 +132,8 @@ class _Assembly:
         array, word, time = wait
         if time:
             return self.reads.loaded[wait]
+        if wait in self.preset:
+            return self.preset[wait]
         made = self.made[word]
         if made.array == array:
             return made.cycle
@@ -217,17 +234,21 @@ class _Assembly:
                 found.append(Feed(cycle=d.cycle, edge=edge, tag=tag, place=place, memory=use.memory or self.outermost))
         return found
 
+    def _into(self, wait: Wait) -> Target:
+        """The register in which a word waits for its reads."""
+        return Target(register=self.registers[wait[0]][self._home(wait)], uses=len(self.reads.registers[wait]))
+
+    def _fetched(self, word: int) -> int:
+        """Reads of a word's place."""
+        return len(self.reads.memory.get(word, ())) + sum(w[1] == word for w in self.preset)
+
     def _climb(self, word: int) -> Move:
         """Up the column, a row a cycle; every row keeps it for its own reads."""
         wait = (0, word, 0)
         return Move(
             cycle=self.made[word].cycle + 1,
             read=Read(slot=Slot.SOUTH, tag=Tag(word=word, column=True)),
-            target=Target(
-                register=self.registers[0][self._home(wait)],
-                uses=len(self.reads.registers[wait]),
-                inner=frozenset({"north"}),
-            ),
+            target=replace(self._into(wait), inner=frozenset({"north"})),
             up=True,
         )
 
@@ -237,7 +258,7 @@ class _Assembly:
         return Move(
             cycle=self.made[word].cycle + self.arrays[0].rows,
             read=Read(slot=Slot.NORTH, tag=self._footed(word)),
-            target=Target(register=self.registers[1][self._home(wait)], uses=len(self.reads.registers[wait])),
+            target=self._into(wait),
         )
 
     def _load(self, wait: Wait, cycle: int) -> Move:
@@ -254,7 +275,7 @@ class _Assembly:
         return Move(
             cycle=cycle,
             read=Read(slot=use.slot, tag=Tag(word=word, column=True)),
-            target=Target(register=self.registers[array][self._home(wait)], uses=len(self.reads.registers[wait])),
+            target=self._into(wait),
         )
 
 

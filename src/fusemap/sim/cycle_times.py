@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -101,37 +101,56 @@ def laid_out(
         (name, i): tuple(c + i * interval for c in times) for name, times in cycles.items() for i in range(iterations)
     }
     taken = {(arrays[name], c) for (name, _), times in base.items() for c in times}
-    last = max(c for times in base.values() for c in times)
-    queue = deque(
-        (max(max(base[ready]) + 1 for ready in after), d, k, n)
+    work = sorted(
+        (max(base[ready][-1] for ready in after) + 1, k, d.einsum, d)
         for d in divisions
         for k, after in enumerate(d.after)
-        for n in range(d.steps)
+        for _ in range(d.steps)
     )
-    queue = deque(sorted(queue, key=lambda item: (item[0], item[2], item[3])))
-    shifts: dict[int, int] = {}  # cycles put in before each period
-    free: dict[tuple[str, int], list[int]] = {}  # divisions in idle cycles
-    between: dict[tuple[str, int], list[tuple[int, int]]] = {}  # divisions in (period, n-th inserted cycle)
-    period = 0
-    while queue:
-        share = quota(queue[0][1], period) if period < iterations else interval
-        while share and queue and queue[0][0] <= period * interval:
-            _, d, k, _ = queue[0]
-            idle = next(
-                (c for c in range(period * interval, (period + 1) * interval) if (d.array, c) not in taken), None
-            )
-            if idle is None and period >= iterations and period * interval <= last:
-                break
-            queue.popleft()
-            share -= 1
+    worked = _Divided(waiting=deque((ready, k, d) for ready, k, _, d in work), taken=taken, interval=interval)
+    for period in range(iterations):
+        worked.share(period)
+    worked.rest(iterations * interval)
+    return _stretched(base, worked, interval, iterations, order)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Divided:
+    """Divisions worked in: `free` in idle cycles, `between` as n-th inserted cycle of a period, `shifts` in each."""
+
+    waiting: deque[tuple[int, int, Division]]
+    taken: set[tuple[str, int]]
+    interval: int
+    shifts: dict[int, int] = field(default_factory=dict)
+    free: dict[Instance, list[int]] = field(default_factory=dict)
+    between: dict[Instance, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def share(self, period: int) -> None:
+        """What a period does of those that are ready when it begins."""
+        begin = period * self.interval
+        left = quota(self.waiting[0][2], period) if self.waiting else 0
+        while left and self.waiting and self.waiting[0][0] <= begin:
+            _, k, d = self.waiting.popleft()
+            left -= 1
+            idle = next((c for c in range(begin, begin + self.interval) if (d.array, c) not in self.taken), None)
             if idle is None:
-                between.setdefault((d.einsum, k), []).append((period, shifts.get(period, 0)))
-                shifts[period] = shifts.get(period, 0) + 1
+                n = self.shifts.get(period, 0)
+                self.between.setdefault((d.einsum, k), []).append((period, n))
+                self.shifts[period] = n + 1
             else:
-                taken.add((d.array, idle))
-                free.setdefault((d.einsum, k), []).append(idle)
-        period += 1
-    return _stretched(base, free, between, shifts, interval, iterations, order)
+                self._take(d, k, idle)
+
+    def rest(self, cycle: int) -> None:
+        """What is left when no more iterations begin: as soon as it is ready and the array is idle."""
+        for ready, k, d in self.waiting:
+            cycle = max(cycle, ready)
+            while (d.array, cycle) in self.taken:
+                cycle += 1
+            self._take(d, k, cycle)
+
+    def _take(self, d: Division, k: int, cycle: int) -> None:
+        self.taken.add((d.array, cycle))
+        self.free.setdefault((d.einsum, k), []).append(cycle)
 
 
 def quota(division: Division, period: int) -> int:
@@ -142,26 +161,24 @@ def quota(division: Division, period: int) -> int:
 
 def _stretched(
     base: dict[Instance, tuple[int, ...]],
-    free: dict[Instance, list[int]],
-    between: dict[Instance, list[tuple[int, int]]],
-    shifts: dict[int, int],
+    worked: _Divided,
     interval: int,
     iterations: int,
     order: Order,
 ) -> Timetable:
     """The cycles with those put in: everything from a period's start on is as much later."""
-    periods = max((max(times) // interval for times in [*base.values(), *free.values()]), default=0) + 1
+    ends = [max(times) for times in (*base.values(), *worked.free.values())]
     before = [0]
-    for period in range(max(periods, *(p + 1 for p in shifts), 0) if shifts else periods):
-        before.append(before[-1] + shifts.get(period, 0))
+    for period in range(max(max(ends) // interval, iterations) + 1):
+        before.append(before[-1] + worked.shifts.get(period, 0))
 
     def late(cycle: int) -> int:
         return cycle + before[cycle // interval + 1]
 
     found = {key: [late(c) for c in times] for key, times in base.items()}
-    for key, times in free.items():
+    for key, times in worked.free.items():
         found.setdefault(key, []).extend(late(c) for c in times)
-    for key, places in between.items():
+    for key, places in worked.between.items():
         found.setdefault(key, []).extend(p * interval + before[p] + n for p, n in places)
     cycles = tuple((key, tuple(sorted(times))) for key, times in found.items())
     return Timetable(
