@@ -50,11 +50,13 @@ class SlotStage:
 class Slot:
     """The stages of a slot. `early` are its loads, (load, lag), that wait for no task of the slot itself.
 
+    `idle` are tasks, (task, lag), that do not run, but of which others still read what they made last.
     `port_ticks` is the time that all its accesses need at the ports, those of loads and stores included.
     """
 
     stages: tuple[SlotStage, ...]
     early: tuple[tuple[int, int], ...]
+    idle: tuple[tuple[int, int], ...]
     port_ticks: int
 
 
@@ -69,6 +71,7 @@ class Slots:
         self.lags = sorted({task.lag for task in program.tasks})
         self.bounds = [loop.bound for loop in program.loops][::-1]
         self.iterations = program.iterations
+        self.read = sorted({n.producer for task in program.tasks for n in task.needs})
         self.most = max((n.digit for task in program.tasks for n in task.needs), default=1) or 1
         self._known: dict[tuple[Kind | None, ...], Slot] = {}
 
@@ -104,7 +107,12 @@ class Slots:
             stages.append(SlotStage(number=number, ops=ops, stall=stall, port_ticks=need))
         ops = tuple(op for stage in stages for op in stage.ops)
         early = tuple((load, op.lag) for op in ops for load in op.loads if self._is_early(load))
-        return Slot(stages=tuple(stages), early=early, port_ticks=self._port_ticks(ops, moved=True))
+        idle = tuple((i, self.program.tasks[i].lag) for i in self.read if self._is_idle(self.program.tasks[i], kinds))
+        return Slot(stages=tuple(stages), early=early, idle=idle, port_ticks=self._port_ticks(ops, moved=True))
+
+    def _is_idle(self, task: TileTask, kinds: dict[int, Kind | None]) -> bool:
+        kind = kinds[task.lag]
+        return kind is not None and not _runs(task, kind)
 
     def _is_early(self, number: int) -> bool:
         """Is what is loaded there before the slot begins? Not if a task of the same slot stores it."""
@@ -156,8 +164,8 @@ def _runs(task: TileTask, kind: Kind) -> bool:
 
 
 def _meets(producer: TileTask, kind: Kind, distance: int) -> bool:
-    """Is there a run of the producer to wait for? What is made once at a loop's first step is there ever after."""
-    return distance > 0 or _runs(producer, kind)
+    """Is there a run of the producer to wait for? What is made once at a loop's first step is read at all of them."""
+    return distance > 0 or not producer.at_end or _runs(producer, kind)
 
 
 def _there(skips: Sequence[int], kind: Kind, *, at_end: bool) -> bool:

@@ -17,7 +17,7 @@ class State:
     """Times in ticks; iterations and tiles are numbered without those that were skipped.
 
     `ends` has the ends of each task's last runs, `retired` the times at which the last tiles of each load were
-    used up, `done` the ends of each store; `pending` are stores that wait: (ready, store, iteration).
+    used up, `done` the ends of each store; `pending` are stores that wait: (ready, store, iteration), earliest first.
     """
 
     free: list[int]
@@ -46,23 +46,29 @@ def first_state(program: TileProgram) -> State:
 def relative(state: State, program: TileProgram, slot: int, *, operands: bool) -> tuple[int, ...]:
     """What the future depends on, relative to the earliest resource: equal tuples have equal futures.
 
-    Times before that one cannot delay anything any more and count as that one.
+    Times before that one cannot delay anything any more: of those that the channel serves in order, only the order
+    counts, and ends of tasks count as long as a delay after them may last.
     """
     base = min(*state.free, state.channel) if operands else min(state.free)
     found = [t - base for t in state.free]
     for number, task in enumerate(program.tasks):
         ring, last = state.ends[number], slot - 1 - task.lag
-        size = len(ring)
-        found += [max(ring[(last - k) % size] - base, 0) for k in range(_span(program, number))]
+        size, least = len(ring), -_delay(program, number)
+        found += [max(ring[(last - k) % size] - base, least) for k in range(_span(program, number))]
     if operands:
         found.append(state.channel - base)
-        for ring, count in zip(state.retired, state.uses, strict=True):
-            found += [max(ring[(count + k) % len(ring)] - base, 0) for k in range(len(ring))]
         found += [n - m for n, m in zip(state.loaded, state.uses, strict=True)]
+        times: list[int] = []
+        for ring, count in zip(state.retired, state.uses, strict=True):
+            times += [ring[(count + k) % len(ring)] for k in range(len(ring))]
         for ring in state.done:
-            found += [max(ring[(slot - k) % len(ring)] - base, 0) for k in range(len(ring))]
+            times += [ring[(slot - k) % len(ring)] for k in range(len(ring))]
         for ready, store, iteration in state.pending:
-            found += [max(ready - base, 0), store, slot - iteration]
+            times.append(ready)
+            found += [store, slot - iteration]
+        past = sorted({t for t in times if t < base}, reverse=True)
+        rank = {t: -1 - i for i, t in enumerate(past)}
+        found += [rank[t] if t < base else t - base for t in times]
     return tuple(found)
 
 
@@ -71,6 +77,11 @@ def _span(program: TileProgram, producer: int) -> int:
     lag = program.tasks[producer].lag
     asked = [t.lag + n.distance - lag for t in program.tasks for n in t.needs if n.producer == producer]
     return max((1, *asked))
+
+
+def _delay(program: TileProgram, producer: int) -> int:
+    """The longest that any reader waits after the task's end."""
+    return max((n.delay for t in program.tasks for n in t.needs if n.producer == producer), default=0)
 
 
 def _power(size: int) -> int:

@@ -45,9 +45,8 @@ class Steady:
         self.wrapped = wrapped
         bounds = [loop.bound for loop in program.loops]
         self.inner = [math.prod(bounds[i + 1 :]) for i in range(len(bounds))]
-        self.guard = [1 + -(-program.lag // inner) for inner in self.inner]
-        steps = max((n.digit for task in program.tasks for n in task.needs), default=1)
-        self.guard = [max(guard, steps) for guard in self.guard]
+        steps = max((n.digit for task in program.tasks for n in task.needs), default=1) or 1
+        self.guard = [steps + -(-program.lag // inner) for inner in self.inner]
         self.levels = [i for i, bound in enumerate(bounds) if bound >= max(FEWEST_STEPS, self.guard[i] + 3)][::-1]
         self.seen: list[dict[tuple[int, ...], _Seen]] = [{} for _ in bounds]
         self.every = [1] * len(bounds)
