@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from cycle_cases import attention, case
 
@@ -62,3 +64,19 @@ def test_feed_delays_what_climbs_and_nothing_else() -> None:
     assert plain.tasks == fed.tasks
     changed = [(a, b) for a, b in zip(plain.dependences, fed.dependences, strict=True) if a != b]
     assert [(b.producer, b.consumer, b.delay, b.latency - a.latency) for a, b in changed] == [("RM", "SLN", 8, 8)]
+
+
+def test_the_timeline_shows_elements_links_and_stalls() -> None:
+    run = run_cycles(*case(4, 2, 2, 8, 8, flow="fusemax-arch"), order="stages")
+    shown = run.timeline(0, 2)
+    assert shown.tracks == ("array_2d PE(0,0)", "array_2d PE(3,3)", "array_1d lane 0", "array_1d lane 3", "links")
+    work = [s for s in shown.spans if s.track == "array_2d PE(3,3)" and s.kind == "work"]
+    assert [(s.name, s.start) for s in work[:2]] == [("BQK", 6), ("LM", 8)]
+    for track in shown.tracks[:4]:
+        spans = sorted((s.start, s.end) for s in shown.spans if s.track == track)
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+    stall = next(s for s in shown.spans if s.kind == "stall")
+    assert (stall.track, stall.name, stall.cause, stall.end - stall.start) == ("array_1d lane 0", "RM", "LM of LM", 4)
+    climb = next(s for s in shown.spans if s.track == "links" and s.name == "RM")
+    assert (climb.kind, climb.end - climb.start) == ("drain", 4)
+    assert {c.name: max(v for _, v in c.samples) for c in shown.counters}["global_buffer accesses"] >= 2

@@ -82,7 +82,7 @@ def compile_cascade(
         times, waits = in_order(body, mapping.binding[0].stages, passings, divisions, iterations)
     else:
         cycles, interval = steady(body, cascade, problem, mapping, machine, order)
-        times = laid_out(cycles, interval, iterations, placed, divisions, order)
+        times = laid_out(cycles, interval, iterations, placed, divisions, order, _leads(body, divisions))
     source = Source(words, problem, inputs)
     arrays = [a for a in machine.arrays if a.name in placed.values()]
     book = drafts(words, motions, [a.name for a in arrays], loops, machine, times, source)
@@ -106,6 +106,17 @@ def compile_cascade(
         values=book.vectors,
         waits=waits,
     )
+
+
+def _leads(graph: TaskGraph, divisions: Sequence[Division]) -> dict[str, int]:
+    """How long the results of each array travel, at least, to one that divides."""
+    arrays = {t.name: t.resource for t in graph.tasks}
+    found: dict[str, int] = {}
+    for d in graph.dependences:
+        here, there = arrays[d.producer], arrays[d.consumer]
+        if here != there and any(division.array == there for division in divisions):
+            found[here] = min(found.get(here, d.delay), d.delay)
+    return found
 
 
 def _used(motions: AbstractMapping[str, Motion], array: str, side: int) -> int:

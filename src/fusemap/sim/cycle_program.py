@@ -25,6 +25,7 @@ from fusemap.sim.cycle_types import (
     WordName,
 )
 
+FOREVER = 1 << 60  # an output stays
 UP, LEFT = "south", "east"  # ways of a partial result
 
 
@@ -51,6 +52,7 @@ class _Assembly:
         self.preset = self._preset()
         self.registers = [self._registers(n) for n in range(len(arrays))]
         self.stored = self._stored()
+        self.kept: dict[str, int] = {}
         self.places, self.count = self._places()
 
     def program(self, iterations: int) -> tuple[Program, dict[int, int]]:
@@ -101,6 +103,7 @@ class _Assembly:
                 for w, memory in self.stored.items()
             ),
             places=self.count,
+            kept=tuple(self.kept.items()),
             iterations=iterations,
         )
         return program, self.places
@@ -154,12 +157,18 @@ class _Assembly:
 
     def _places(self) -> tuple[dict[int, int], int]:
         """A place of its own for what is there from the start; computed words share places when they are done."""
-        lives = []
-        for word in self.stored:
-            start = self.made[word].cycle
-            keep = 1 << 60 if not self.reads.memory.get(word) and self.stored[word] == self.outermost else start
-            lives.append((start, max([keep, *self.reads.memory.get(word, ())]), word))
-        places, count = assign(lives)
+        lives: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        for word, memory in self.stored.items():
+            start, reads = self.made[word].cycle, self.reads.memory.get(word, ())
+            forever = memory == self.outermost and not reads
+            lives[memory].append((start, FOREVER if forever else max([start, *reads]), word))
+        places: dict[int, int] = {}
+        count = 0
+        for memory, found in lives.items():
+            given, needed = assign(found)
+            places |= {word: count + place for word, place in given.items()}
+            self.kept[memory] = needed
+            count += needed
         for word in sorted(self.book.vectors):
             places[word] = count
             count += 1

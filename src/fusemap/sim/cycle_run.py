@@ -35,17 +35,19 @@ from fusemap.sim.cycle_machine import ArrayRun, Executed, execute
 from fusemap.sim.cycle_numbers import Floats, number_format
 from fusemap.sim.cycle_program import places_of
 from fusemap.sim.cycle_stages import Wait
+from fusemap.sim.cycle_timeline import timeline
 from fusemap.sim.cycle_times import Order, Timetable
-from fusemap.sim.cycle_types import Fault
+from fusemap.sim.cycle_types import Fault, Program
+from fusemap.sim.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleRun:
     """What a run at the cycle level was: all times in cycles.
 
-    `interval` is what the schedule promises (None for stages); `starts` are the cycles in which element (0, 0) of
-    the last array begins iteration n's last Einsum. cycles = fill + the time from the first iteration's end to the
-    last one's + one interval + drain. `rounding` is the largest difference to the cascade's meaning with the same
+    `interval` is what the schedule promises without divisions (None for stages), `inserted` the cycles that these add
+    while iterations begin. `ends` says when element (0, 0) is done with iteration n: cycles = fill + interval +
+    (ends[-1] - ends[0]) + drain. `rounding` is the largest difference to the cascade's meaning with the same
     exp, `exp_error` what that exp changes, both relative to the largest element.
     """
 
@@ -69,6 +71,8 @@ class CycleRun:
     rounding: AbstractMapping[str, float]
     exp_error: AbstractMapping[str, float]
     timetable: Timetable
+    program: Program
+    clock_hz: float
 
     @property
     def steady(self) -> Fraction:
@@ -76,6 +80,19 @@ class CycleRun:
         n = len(self.ends)
         low, high = n // 4, max(n // 4 + 1, n - 1 - n // 4)
         return Fraction(self.ends[high] - self.ends[low], high - low) if n > 1 else Fraction(self.cycles)
+
+    def timeline(self, first: int = 0, last: int | None = None) -> Timeline:
+        """What single elements did from the end of iteration `first` - 1 to that of iteration `last`, and why not."""
+        last = min(first + 2, self.iterations - 1) if last is None else last
+        return timeline(
+            self.program,
+            self.accesses,
+            self.waits,
+            name=f"{self.cascade} on {self.arch}, {self.order}",
+            clock_hz=self.clock_hz,
+            first=self.ends[first - 1] if first else 0,
+            last=self.ends[last],
+        )
 
     def utilization(self, array: str) -> float:
         """Operation cycles of all elements / (elements x cycles of the run)."""
@@ -145,6 +162,8 @@ def _result(
         rounding=rounding,
         exp_error=exp_error,
         timetable=times,
+        program=compiled.program,
+        clock_hz=machine.clock_hz,
     )
 
 

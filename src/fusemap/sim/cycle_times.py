@@ -91,11 +91,13 @@ def laid_out(
     arrays: dict[str, str],
     divisions: Iterable[Division],
     order: Order,
+    leads: dict[str, int],
 ) -> Timetable:
     """All iterations of a modulo schedule, and in every interval its share of the divisions that can run.
 
-    They take idle cycles of their array first; for the others the whole machine waits a cycle. When no more
-    iterations begin they run as soon as their array is free.
+    They take idle cycles of their array first; for the others the whole machine waits a cycle. An array waits
+    `leads` cycles before the dividing one: as long as its results travel, so that none arrives while nobody takes it.
+    When no more iterations begin they run as soon as their array is free.
     """
     base = {
         (name, i): tuple(c + i * interval for c in times) for name, times in cycles.items() for i in range(iterations)
@@ -111,7 +113,7 @@ def laid_out(
     for period in range(iterations):
         worked.share(period)
     worked.rest(iterations * interval)
-    return _stretched(base, worked, interval, iterations, order)
+    return _stretched(base, worked, interval, iterations, order, {name: leads.get(arrays[name], 0) for name in cycles})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,17 +167,18 @@ def _stretched(
     interval: int,
     iterations: int,
     order: Order,
+    leads: dict[str, int],
 ) -> Timetable:
     """The cycles with those put in: everything from a period's start on is as much later."""
     ends = [max(times) for times in (*base.values(), *worked.free.values())]
     before = [0]
-    for period in range(max(max(ends) // interval, iterations) + 1):
+    for period in range(max((max(ends) + max(leads.values())) // interval, iterations) + 1):
         before.append(before[-1] + worked.shifts.get(period, 0))
 
-    def late(cycle: int) -> int:
-        return cycle + before[cycle // interval + 1]
+    def late(cycle: int, lead: int = 0) -> int:
+        return cycle + before[(cycle + lead) // interval + 1]
 
-    found = {key: [late(c) for c in times] for key, times in base.items()}
+    found = {key: [late(c, leads[key[0]]) for c in times] for key, times in base.items()}
     for key, times in worked.free.items():
         found.setdefault(key, []).extend(late(c) for c in times)
     for key, places in worked.between.items():

@@ -186,7 +186,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The programs of all arrays; the first one's columns end at the second one's lanes."""
+    """The programs of all arrays; the first one's columns end at the second one's lanes.
+
+    `kept` says how many vectors of computed words each memory holds at most at once.
+    """
 
     arrays: tuple[ArrayProgram, ...]
     words: tuple[WordName, ...]
@@ -194,6 +197,7 @@ class Program:
     stores: tuple[Store, ...]
     places: int
     iterations: int
+    kept: tuple[tuple[str, int], ...] = ()
 
     @property
     def rows(self) -> int:
