@@ -74,6 +74,10 @@ def accesses(program: Program, machine: Machine) -> tuple[Accesses, ...]:
                 if feed.place is not None and feed.memory == memory.name:
                     length = array.rows if feed.edge == "west" else array.columns
                     reads[feed.cycle] += -int(-length // memory.words_per_access)
+            for sink in array.sinks:
+                if sink.memory == memory.name:
+                    length = array.rows if sink.edge == "east" else array.columns
+                    writes[sink.cycle] += -int(-length // memory.words_per_access)
         for store in program.stores:
             if store.memory == memory.name:
                 writes[store.cycle] += -int(-store.words // memory.words_per_access)

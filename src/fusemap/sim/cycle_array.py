@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fusemap.sim.cycle_dense import (
     ALL,
     CODE,
+    IF_THERE,
     MOVE,
     MOVE_READ,
     MOVE_TARGET,
@@ -100,6 +101,8 @@ class Grid:
         for stream in self.moves:
             fields = stream.at(cycle)
             if fields is not None:
+                if stream.codes(cycle, IF_THERE).any():
+                    fields = self._where_there(fields)
                 values, tags = self._read(cycle, fields, MOVE_READ)
                 results.append((values, tags, fields[MOVE_TARGET:], fields[MOVE_READ] > 0))
         self._lost(cycle)
@@ -149,6 +152,11 @@ class Grid:
             if code == Code.EXP0:
                 self._split(mine, operands[0], fields)
         return result, self._tag(fields, RESULT)
+
+    def _where_there(self, fields: Ints) -> Ints:
+        """The moves without those of elements that have nothing to move."""
+        left = self.left.reshape(-1).take(fields[MOVE_READ] + self._element)
+        return np.where((fields[IF_THERE] == 0) | (left > 0), fields, 0)
 
     def _split(self, mine: Mask, x: Floats, fields: Ints) -> None:
         """The integer part of the exponent stays in the unit."""

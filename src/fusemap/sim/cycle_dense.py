@@ -19,7 +19,8 @@ TARGET = RESULT + 3  # register, uses, east, south, north, place, reads of the p
 OPERATION = TARGET + 7
 MOVE_READ = 0
 MOVE_TARGET = 4
-MOVE = MOVE_TARGET + 7
+IF_THERE = MOVE_TARGET + 7
+MOVE = IF_THERE + 1
 ALL, INNER = 1, 2  # a link that every element uses; one that the last element does not
 
 
@@ -100,7 +101,7 @@ def operation_fields(op: Operation, layout: Layout, size: int, width: int) -> li
 
 def move_fields(move: Move, layout: Layout, size: int, width: int) -> list[int]:
     """The row of a move."""
-    return [*_read(move.read, layout, size), *_target(move.target, size, width)]
+    return [*_read(move.read, layout, size), *_target(move.target, size, width), int(move.if_there)]
 
 
 def _read(read: Read, layout: Layout, size: int) -> list[int]:

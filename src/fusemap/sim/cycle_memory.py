@@ -23,11 +23,12 @@ class Places:
         self.left = np.zeros(size, dtype=np.int64)
         self.log = log
         for load in program.loads:
-            vector = values[load.word]
+            vector = values[load.word] if load.row is None else values[load.word][load.row]
             at = load.place * self.width + np.arange(len(vector))
             step = layout.pitch if load.by_row else 1
             self.values[at] = vector
-            self.tags[at] = load.word * layout.stride + step * (1 + np.arange(len(vector)))
+            across = 0 if load.row is None else (load.row + 1) * layout.pitch
+            self.tags[at] = load.word * layout.stride + across + step * (1 + np.arange(len(vector)))
             self.left[at] = load.uses
 
     def read(self, cycle: int, at: Ints, expected: Ints) -> tuple[Floats, Ints]:

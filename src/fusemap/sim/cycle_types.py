@@ -119,12 +119,16 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A value that changes place without a unit; `up` moves have the skew of the upward stream."""
+    """A value that changes place without a unit; `up` moves have the skew of the upward stream.
+
+    With `if_there` an element that has no value in that place does nothing: a valid bit travels with every value.
+    """
 
     cycle: int
     read: Read
     target: Target
     up: bool = False
+    if_there: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +180,16 @@ class Store:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A vector that is in memory from the start, with the reads to come; values come with the run."""
+    """A vector that is in memory from the start, with the reads to come; values come with the run.
+
+    `row`: it is that row of a tile that lies across the array.
+    """
 
     place: int
     word: int
     uses: int
     by_row: bool
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
