@@ -41,7 +41,8 @@ def _through_memory(program: TileProgram, offsets: list[int], total: int) -> lis
     for load in program.loads:
         if load.stored is not None and program.stores[load.stored].task != load.task:
             u, v = program.stores[load.stored].task, load.task
-            found.append((u, v, -(-(offsets[u] + program.tasks[u].ticks + delay - offsets[v]) // total)))
+            wait = -(-(offsets[u] + program.tasks[u].ticks + delay - offsets[v]) // total)
+            found.append((u, v, wait - load.distance))
     return found
 
 

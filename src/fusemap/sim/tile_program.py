@@ -149,14 +149,18 @@ class _Phase:
         return tuple(i for i in range(len(self.loops)) if i not in runs)
 
     def _needs(self, h: Handoff) -> list[Need]:
-        """The dependence, unless producer and consumer are the same run."""
+        """The dependence, unless it is on an earlier step within the same iteration, or on start values only."""
+        extents = dict(self.spaces[h.consumer].ranks)
+        if any(steps >= extents.get(rank, math.inf) for rank, steps in h.steps if steps > 0):
+            return []
         loop, digit, distance = 0, 0, 0
         for rank, steps in h.steps:
             at = max((i for i, p in enumerate(self.loops) if p.rank == rank), default=None)
             if steps and at is not None:
                 distance += steps * math.prod(p.bound for p in self.loops[at + 1 :])
                 loop, digit = at, steps
-        if h.producer == h.consumer and not distance:
+        stepped = any(steps for _, steps in h.steps)
+        if not distance and stepped and self._number(h.producer) >= self._number(h.consumer):
             return []
         delay = self._delay(h) * self.ticks if self.drain else 0
         return [
@@ -218,7 +222,7 @@ class _Phase:
         return seconds * Fraction(self.machine.clock_hz) * self.ticks
 
     def _loads(self, channel: Memory, stores: Sequence[Store]) -> list[Load]:
-        stored = {store.tensor: i for i, store in enumerate(stores)}
+        made = {t: self._stored(t, stores) for t in self._transfers(channel) if not t.written}
         return [
             Load(
                 task=self._number(t.einsum),
@@ -228,12 +232,23 @@ class _Phase:
                 skips=skips,
                 depth=2 * versions + self._under_way(t, pieces),
                 buffered=self._is_buffered(t),
-                stored=stored.get(t.tensor),
+                stored=stored,
+                distance=distance,
             )
-            for t in self._transfers(channel)
-            if not t.written
+            for t, (stored, distance) in made.items()
             for skips, pieces, versions in [self._pieces(t)]
         ]
+
+    def _stored(self, t: _Transfer, stores: Sequence[Store]) -> tuple[int | None, int]:
+        """The store that makes what is loaded, and how many iterations before; sums of an Einsum's own: 1."""
+        number = next((i for i, store in enumerate(stores) if store.tensor == t.tensor), None)
+        if number is None:
+            return None, 0
+        writer, reader = stores[number].task, self._number(t.einsum)
+        needs = [n for h in self.passed if h.consumer == t.einsum and h.tensor == t.tensor for n in self._needs(h)]
+        if needs:
+            return number, min(n.distance for n in needs)
+        return (number, 1) if writer == reader and t.moved.count.operand.is_output else (None, 0)
 
     def _stores(self, channel: Memory) -> list[Store]:
         return [

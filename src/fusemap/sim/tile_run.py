@@ -217,7 +217,9 @@ class _Run:
         """When there is room for the tile, and it is in the outer memory."""
         retired, load = self.state.retired[number], self.program.loads[number]
         ready = max(0, retired[self.state.loaded[number] % len(retired)])
-        return ready if load.stored is None else max(ready, self._stored(load.stored, iteration))
+        if load.stored is None or iteration < load.distance:
+            return ready
+        return max(ready, self._stored(load.stored, iteration - load.distance))
 
     def _load(self, number: int, iteration: int, ready: int) -> int:
         """When the tile arrives that can be loaded from `ready` on."""

@@ -117,7 +117,9 @@ class Slots:
     def _is_early(self, number: int) -> bool:
         """Is what is loaded there before the slot begins? Not if a task of the same slot stores it."""
         p, load = self.program, self.program.loads[number]
-        return load.stored is None or p.tasks[p.stores[load.stored].task].lag < p.tasks[load.task].lag
+        if load.stored is None:
+            return True
+        return p.tasks[p.stores[load.stored].task].lag - load.distance < p.tasks[load.task].lag
 
     def _op(self, number: int, task: TileTask, kind: Kind) -> Op:
         p = self.program

@@ -39,7 +39,7 @@ def first_state(program: TileProgram) -> State:
         loaded=[0] * len(program.loads),
         retired=[[LONG_AGO] * load.depth for load in program.loads],
         uses=[0] * len(program.loads),
-        done=[[LONG_AGO] * _power(program.lag + 2) for _ in program.stores],
+        done=[[LONG_AGO] * _power(program.lag + 2 + _distance(program, i)) for i in range(len(program.stores))],
     )
 
 
@@ -77,6 +77,11 @@ def _span(program: TileProgram, producer: int) -> int:
     lag = program.tasks[producer].lag
     asked = [t.lag + n.distance - lag for t in program.tasks for n in t.needs if n.producer == producer]
     return max((1, *asked))
+
+
+def _distance(program: TileProgram, store: int) -> int:
+    """After how many iterations what is stored may be loaded."""
+    return max((load.distance for load in program.loads if load.stored == store), default=0)
 
 
 def _delay(program: TileProgram, producer: int) -> int:

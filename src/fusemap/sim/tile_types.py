@@ -49,7 +49,7 @@ class Load:
     `ticks` occupy the channel. `depth` tiles have room (double buffering, and as many more as the latency of the
     channel covers): tile n waits for the last use of tile n - depth, where the digits of `skips` are at their ends.
     `buffered`: it rests in the buffer. `stored` is the store that makes it, if the phase itself writes it to the outer
-    memory.
+    memory: that of `distance` iterations before.
     """
 
     task: int
@@ -60,6 +60,7 @@ class Load:
     depth: int
     buffered: bool = True
     stored: int | None = None
+    distance: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
