@@ -38,9 +38,12 @@ from fusemap.sim.cycle_types import ArrayProgram, Code, Link, Move, Slot
 from fusemap.sim.cycle_units import compute
 
 Mask: TypeAlias = NDArray[np.bool_]
+Area: TypeAlias = tuple[slice | int, slice | int]
 LINKS: tuple[Link, ...] = ("east", "south", "north")
 LATCH = {"east": Slot.WEST, "south": Slot.NORTH, "north": Slot.SOUTH}  # of the neighbour that a link leads to
-INSIDE = {  # elements that send to a neighbour, the neighbours, and those at the edge
+INSIDE: Mapping[
+    Link, tuple[Area, Area, Area]
+] = {  # elements that send to a neighbour, the neighbours, and those at the edge
     "east": (np.s_[:, :-1], np.s_[:, 1:], np.s_[:, -1]),
     "south": (np.s_[:-1, :], np.s_[1:, :], np.s_[-1, :]),
     "north": (np.s_[1:, :], np.s_[:-1, :], np.s_[0, :]),

@@ -117,8 +117,8 @@ def _target(target: Target, size: int, width: int) -> list[int]:
 
 def registers_used(program: ArrayProgram) -> int:
     """One more than the largest register that the program names."""
-    targets = [item.target.register for item in (*program.operations, *program.moves)]
-    return 1 + max((r for r in targets if r is not None), default=-1)
+    targets = [op.target for op in program.operations] + [move.target for move in program.moves]
+    return 1 + max((t.register for t in targets if t.register is not None), default=-1)
 
 
 IDLE = int(Code.NOP)

@@ -9,7 +9,7 @@ from fusemap.archspec.types import Machine
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Access
 from fusemap.sim.cycle_micro import IDENTITY, Micro, micros
-from fusemap.sim.cycle_motion import Entrance, Motion
+from fusemap.sim.cycle_motion import Entrance, Exit, Motion
 from fusemap.sim.cycle_numbers import Floats
 from fusemap.sim.cycle_tiles import Source, Steps, tile
 from fusemap.sim.cycle_times import Timetable
@@ -44,7 +44,7 @@ class Draft:
     home: int
     row: bool
     column: bool
-    leaves: str  # "stay", "south", "east"
+    leaves: Exit
     final: bool
     memory: str | None
 

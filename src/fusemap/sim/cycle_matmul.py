@@ -68,7 +68,9 @@ def run_matmul(
     """
     words = Words(cascade, problem)
     motion = motion_of(words, problem, mapping, machine, einsum)
-    plan = Product(motion=motion, words=words, source=Source(words, problem, inputs))
+    plan = Product(
+        motion=motion, words=words, source=Source(words, problem, inputs), outermost=machine.memories[0].name
+    )
     program = plan.program(machine)
     executed = execute(program, plan.values, number=number_format(number))
     used = accesses(program, machine)

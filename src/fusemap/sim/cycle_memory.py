@@ -9,7 +9,7 @@ import numpy as np
 from fusemap.sim.cycle_dense import Ints, Layout
 from fusemap.sim.cycle_faults import FaultLog
 from fusemap.sim.cycle_numbers import Floats
-from fusemap.sim.cycle_types import Program
+from fusemap.sim.cycle_types import FaultKind, Program
 
 
 class Places:
@@ -36,7 +36,7 @@ class Places:
         tags = self.tags[at]
         wrong = (tags != expected) | (self.left[at] <= 0)
         if wrong.any():
-            kind = "stale" if (tags[wrong] > 0).any() else "absent"
+            kind: FaultKind = "stale" if (tags[wrong] > 0).any() else "absent"
             self.log.where(kind, cycle, "memory", wrong, tags, expected)
         self.left[at] -= 1
         return self.values[at], tags

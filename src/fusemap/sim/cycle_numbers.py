@@ -93,7 +93,8 @@ def scale(p: Floats, n: Floats) -> Floats:
     """p * 2^n: exp's last cycle."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         exponent = np.clip(np.nan_to_num(n, nan=0.0, neginf=-5000, posinf=5000), -5000, 5000).astype(np.int64)
-        return np.where(np.isnan(n), np.nan, np.ldexp(p, exponent))
+        found: Floats = np.where(np.isnan(n), np.nan, np.ldexp(p, exponent))
+        return found
 
 
 def exp6(x: Floats, number: Format = FORMATS["float64"]) -> Floats:

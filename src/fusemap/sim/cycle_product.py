@@ -15,6 +15,7 @@ from fusemap.sim.cycle_tiles import Source, Steps, Tile, tile
 from fusemap.sim.cycle_types import (
     ArrayProgram,
     Code,
+    Edge,
     Feed,
     Link,
     Load,
@@ -38,6 +39,7 @@ class Product:
     motion: Motion
     words: Words
     source: Source
+    outermost: str
     names: dict[WordName, int] = field(default_factory=dict)
     values: dict[int, Floats] = field(default_factory=dict)
     places: dict[tuple[int, int], int] = field(default_factory=dict)  # (word, row of it; -1 for a vector)
@@ -138,7 +140,7 @@ class Product:
         start = self.rest.start + number * self.rest.interval
         for k, n in enumerate(group):
             self._step(number, start + k, k, n, k == len(group) - 1)
-        memory = self.motion.memory or "dram"
+        memory = self.motion.memory or self.outermost
         if self.resting is not None:
             word = self._value(self.resting, self._blocks[group[0]])
             self.uses[word] = 1
@@ -197,7 +199,7 @@ class Product:
             edge="east" if east else "south",
             tag=tag,
             place=self.place(word),
-            memory=self.motion.memory or "dram",
+            memory=self.motion.memory or self.outermost,
         )
 
     def _operand(self, e: Entrance, number: int, cycle: int, blocks: dict[str, int]) -> Read:
@@ -209,11 +211,12 @@ class Product:
         tag = Tag(word=word, row=e.row, column=e.column)
         read = Read(slot=Slot.WEST if west else Slot.NORTH, tag=tag)
         self.uses[word] = self.uses.get(word, 0) + 1
-        edge, link = ("west", "east") if west else ("north", "south")
+        edge: Edge = "west" if west else "north"
+        link: Link = "east" if west else "south"
         self.feeds.append(
-            Feed(cycle=cycle, edge=edge, tag=tag, place=self.place(word), memory=e.memory or "dram")  # type: ignore[arg-type]
+            Feed(cycle=cycle, edge=edge, tag=tag, place=self.place(word), memory=e.memory or self.outermost)
         )
-        target = Target(inner=frozenset({link}))  # type: ignore[arg-type]
+        target = Target(inner=frozenset({link}))
         self.moves.append(Move(cycle=cycle, read=read, target=target))
         return read
 

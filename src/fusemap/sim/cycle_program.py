@@ -12,7 +12,9 @@ from fusemap.sim.cycle_reads import Reads, Wait, reads_of
 from fusemap.sim.cycle_registers import assign
 from fusemap.sim.cycle_types import (
     ArrayProgram,
+    Edge,
     Feed,
+    Link,
     Load,
     Move,
     Operation,
@@ -25,6 +27,12 @@ from fusemap.sim.cycle_types import (
     WordName,
 )
 
+ENTRANCES: Mapping[Slot, Edge] = {
+    Slot.WEST: "west",
+    Slot.NORTH: "north",
+    Slot.PORT_A: "port_a",
+    Slot.PORT_B: "port_b",
+}
 FOREVER = 1 << 60  # an output stays
 UP, LEFT = "south", "east"  # ways of a partial result
 
@@ -208,13 +216,13 @@ class _Assembly:
         wait = (d.array, d.word, 0)
         uses = len(self.reads.registers.get(wait, ()))
         stays = uses and d.leaves == "stay"
-        links = {d.leaves} - {"stay"} if d.leaves != "stay" else set()
+        links: set[Link] = {d.leaves} if d.leaves != "stay" else set()
         if d.word in self.reads.climbs and d.array == 1:
             links.add("north")
         return Target(
             register=self.registers[d.array][self._home(wait)] if stays else None,
             uses=uses if stays else 0,
-            links=frozenset(links),  # type: ignore[arg-type]
+            links=frozenset(links),
             place=self.places[d.word] if d.word in self.stored else None,
             place_uses=len(self.reads.memory.get(d.word, ())) if d.word in self.stored else 0,
         )
@@ -235,10 +243,10 @@ class _Assembly:
         for use in d.uses:
             tag = self._tag(d.array, use)
             if use.way in (UP, LEFT):
-                edge = "north" if use.way == UP else "west"
+                edge: Edge = "north" if use.way == UP else "west"
                 found.append(Feed(cycle=d.cycle, edge=edge, tag=tag, constant=self.book.identities[use.word]))
             if use.way in ("west", "north", "port"):
-                edge = {Slot.WEST: "west", Slot.NORTH: "north", Slot.PORT_A: "port_a", Slot.PORT_B: "port_b"}[use.slot]
+                edge = ENTRANCES[use.slot]
                 place = self.places[use.word]
                 found.append(Feed(cycle=d.cycle, edge=edge, tag=tag, place=place, memory=use.memory or self.outermost))
         return found
@@ -288,10 +296,5 @@ class _Assembly:
         )
 
 
-def _onward(link: str) -> Target:
-    return Target(inner=frozenset({link}))  # type: ignore[arg-type]
-
-
-def places_of(program: Program, places: Mapping[int, int], tensor: str) -> dict[tuple[int, ...], int]:
-    """Tiles of a tensor and the places that hold them at the end."""
-    return {w.at: places[n] for n, w in enumerate(program.words) if w.tensor == tensor and not w.part and n in places}
+def _onward(link: Link) -> Target:
+    return Target(inner=frozenset({link}))

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fusemap.archspec.types import Machine
-from fusemap.einsum_cascade.types import Affine, Cascade
+from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.modulo_types import TaskGraph
 from fusemap.mappers.types import Mapping, Problem
 from fusemap.sim.cycle_accesses import Accesses, accesses
@@ -33,8 +33,8 @@ from fusemap.sim.cycle_compile import Compiled, compile_cascade, random_inputs
 from fusemap.sim.cycle_errors import errors
 from fusemap.sim.cycle_machine import ArrayRun, Executed, execute
 from fusemap.sim.cycle_numbers import Floats, number_format
-from fusemap.sim.cycle_program import places_of
 from fusemap.sim.cycle_stages import Wait
+from fusemap.sim.cycle_tiles import gathered, places_of
 from fusemap.sim.cycle_timeline import timeline
 from fusemap.sim.cycle_times import Order, Timetable
 from fusemap.sim.cycle_types import Fault, Program
@@ -178,20 +178,6 @@ def _ends(times: Timetable, first: int) -> tuple[int, ...]:
 
 
 def output(compiled: Compiled, executed: Executed, tensor: str) -> Floats:
-    """A tensor that is in memory at the end, put together from its tiles; NaN where it was never written."""
-    motion = dict(compiled.motions)[tensor]
-    found = np.full(compiled.words.shape(tensor), np.nan)
-    access = motion.computation.writes.access
-    batch = len(compiled.words.batch)
-    for at, place in places_of(compiled.program, dict(compiled.places), tensor).items():
-        where: list[int | slice] = [slice(n, n + 1) for n in at[:batch]]
-        length = 1
-        for index, number in zip(access.indices, at[batch:], strict=True):
-            assert isinstance(index.expr, Affine), index
-            ranks = [str(t.var) for t in index.expr.terms if t.var is not None]
-            bound = motion.bound(ranks[0]) if ranks else 1
-            where.append(slice(number * bound, (number + 1) * bound))
-            length *= bound
-        piece = found[tuple(where)]
-        piece[...] = executed.place(place)[:length].reshape(piece.shape)
-    return found
+    """A tensor that is in memory at the end; NaN where it was never written."""
+    places = places_of(compiled.program, dict(compiled.places), tensor)
+    return gathered(compiled.words, dict(compiled.motions)[tensor], places, executed.memory)

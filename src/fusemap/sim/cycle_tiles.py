@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade import linear
-from fusemap.einsum_cascade.types import Access, Affine
+from fusemap.einsum_cascade.types import Access, Affine, ShapeName
 from fusemap.mappers.types import Problem
 from fusemap.sim.cycle_motion import Motion
 from fusemap.sim.cycle_numbers import Floats
+from fusemap.sim.cycle_types import Program
 from fusemap.sim.fused_words import POINT, Words, value
 
 Tile = tuple[int, ...]
@@ -58,6 +59,10 @@ class Steps:
         return found
 
 
+def _sizes(words: Words) -> dict[ShapeName, int]:
+    return {ShapeName(name): size for name, size in words.sizes.items()}
+
+
 def _digits(number: int, bounds: Sequence[int]) -> tuple[int, ...]:
     digits = []
     for bound in reversed(bounds):
@@ -75,7 +80,7 @@ def tile(words: Words, motion: Motion, access: Access, blocks: Mapping[str, int]
     for index in access.indices:
         if not isinstance(index.expr, Affine):
             raise input_error(f"{motion.space.name} reads {access.tensor} at a group: not executed cycle by cycle")
-        coefficients, constant = linear.value(index.expr, words.sizes)
+        coefficients, constant = linear.value(index.expr, _sizes(words))
         total = constant
         for rank, factor in coefficients.items():
             if motion.bound(str(rank)) > 1 and (factor != 1 or constant or len(coefficients) > 1):
@@ -106,7 +111,7 @@ class Source:
         where: list[int | slice] = list(at[: len(self.words.batch)])
         for index, number in zip(access.indices, at[len(self.words.batch) :], strict=True):
             assert isinstance(index.expr, Affine), index
-            coefficients, _ = linear.value(index.expr, self.words.sizes)
+            coefficients, _ = linear.value(index.expr, _sizes(self.words))
             bound = next((sides[str(r)] for r in coefficients if str(r) in sides), None)
             where.append(number if bound is None else slice(number * bound, (number + 1) * bound))
         return np.atleast_1d(start[tuple(where)])
@@ -129,7 +134,7 @@ class Source:
         """Has the tile the constant indices of an initial value?"""
         for index, number in zip(output.indices, at[len(self.words.batch) :], strict=True):
             assert isinstance(index.expr, Affine), index
-            coefficients, constant = linear.value(index.expr, self.words.sizes)
+            coefficients, constant = linear.value(index.expr, _sizes(self.words))
             if not coefficients and constant != number:
                 return False
         return True
@@ -137,3 +142,23 @@ class Source:
 
 def _no_read(access: Access) -> Floats:
     raise input_error(f"the start value reads {access.tensor}: not executed cycle by cycle")
+
+
+def gathered(words: Words, motion: Motion, places: Mapping[Tile, int], memory: Floats) -> Floats:
+    """The result of an Einsum from the places of its tiles, each a vector along one rank; NaN where there is none."""
+    found = np.full(words.shape(motion.computation.writes.tensor), np.nan)
+    batch = len(words.batch)
+    for at, place in places.items():
+        where = [slice(n, n + 1) for n in at[:batch]]
+        for index, number in zip(motion.computation.writes.access.indices, at[batch:], strict=True):
+            assert isinstance(index.expr, Affine), index
+            bound = math.prod(motion.bound(str(t.var)) for t in index.expr.terms if t.var is not None)
+            where.append(slice(number * bound, (number + 1) * bound))
+        piece = found[tuple(where)]
+        piece[...] = memory[place, : piece.size].reshape(piece.shape)
+    return found
+
+
+def places_of(program: Program, places: Mapping[int, int], tensor: str) -> dict[tuple[int, ...], int]:
+    """Tiles of a tensor and the places that hold them at the end."""
+    return {w.at: places[n] for n, w in enumerate(program.words) if w.tensor == tensor and not w.part and n in places}

@@ -44,5 +44,7 @@ def _exponential(code: int, a: Floats, b: Floats, c: Floats, number: Format) -> 
     constant = number.round(np.array(COEFFICIENTS))[Code.EXP5 - code]
     if code == Code.EXP1:
         return number.round(np.array(COEFFICIENTS))[5] * a + constant
-    step = a * b + constant
-    return scaled(step, c) if code == Code.EXP5 else step
+    step: Floats = a * b + constant
+    if code == Code.EXP5:
+        return scaled(step, c)
+    return step
