@@ -100,14 +100,18 @@ class Agreement:
         """`over` in closed form, where there is one: +Binding with E = F >= 2 and at least two chunks.
 
         2F + R + C - 1 cycles of skew and ways; k (2F + 1), in which the lanes have no work yet while LM goes down and
-        RM comes back up, k = ceil((2R + 1) / (2F + 10)) iterations; and what the last tiles' divisions leave over.
+        RM comes back up, k = ceil((2R + 1) / (2F + 10)) iterations. In the last k of these the lanes lack 9 cycles of
+        work each, which only divisions of finished tiles can fill that were not `inserted` before.
         """
         if self.order != "interleaved" or self.E != self.F or self.chunks < 2 or self.F < 2:
             return None
         behind = -(-(2 * self.rows + 1) // (2 * self.F + 10))
-        divided = self.iterations * self.F // self.chunks
-        ways = 2 * self.F + self.rows + self.columns - 1 + behind * (2 * self.F + 1)
-        return ways + max(0, self.inserted + 9 * behind + self.F - divided)
+        idle = divided = 0
+        for period in range(behind):
+            finished = (self.heads - 1) * self.tiles + max(0, self.tiles - behind + period)
+            filled = min(9, self.F * finished - self.inserted - divided)
+            divided, idle = divided + filled, idle + 9 - filled
+        return 2 * self.F + self.rows + self.columns - 1 + behind * (2 * self.F + 1) + idle
 
     @property
     def expected_steady(self) -> Fraction | None:
