@@ -28,6 +28,7 @@ from fusemap.sim.timeline_window import window
 from fusemap.validation.accounting import accounting
 
 if TYPE_CHECKING:
+    from fusemap.sim.cycle_run import CycleRun
     from fusemap.sim.cycle_times import Order
 
 _TRACES, _PICTURES = ("json", "gz"), ("png", "pdf", "svg")
@@ -135,12 +136,14 @@ def _cycle(
 
     cascade, planned = _planned(case)
     run = cycle_run(cascade, planned, order=order, number=number, seed=seed)
+    written = _cycle_files(run, trace, figure, stretch)
     timing = time_mapping(planned.problem, planned.mapping, planned.machine, accounting=planned.accounting)
     formula = sum(stage.cycles for phase in timing.phases for stage in phase.stages)
     if as_json:
         emit_json(cycle_json(run, planned, formula))
     else:
-        click.echo(cycle_page(run, planned.problem, planned.machine, formula))
+        text = cycle_page(run, planned.problem, planned.machine, formula)
+        click.echo("\n\n".join([text, *(f"wrote {path}" for path in written)]))
     return 1 if run.faults else 0
 
 
@@ -177,6 +180,39 @@ def _planned(case: Case) -> tuple[Cascade, Planned]:
     return cascade, found
 
 
+def _cycle_files(run: CycleRun, trace: str | None, figure: str | None, stretch: str | None) -> tuple[str, ...]:
+    """Write the whole run as a trace, and two iterations in its middle (or the stretch) as a picture; the paths."""
+    if trace is not None:
+        _write_trace(trace, run.timeline(0, run.iterations - 1))
+    if figure is not None:
+        middle = run.iterations // 2
+        part = run.timeline(middle, min(middle + 1, run.iterations - 1))
+        if stretch is not None:
+            part = window(run.timeline(0, run.iterations - 1), *_cycles_of(stretch))
+        _write_figure(figure, part)
+    return tuple(path for path in (trace, figure) if path is not None)
+
+
+def _write_trace(path: str, timeline: Timeline) -> None:
+    from fusemap.validation.trace import render_trace
+
+    write_whole(path, render_trace(timeline, "json.gz" if suffix_of(path, _TRACES) == "gz" else "json"))
+
+
+def _write_figure(path: str, timeline: Timeline) -> None:
+    from fusemap.validation.timeline_figure import render_timeline
+
+    write_whole(path, render_timeline(timeline, suffix_of(path, _PICTURES)))
+
+
+def _cycles_of(stretch: str) -> tuple[int, int]:
+    """First and last cycle of a window."""
+    match = _WINDOW.fullmatch(stretch)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise input_error(f'--window is FIRST:LAST in cycles, such as 1000:1500, not "{stretch}"')
+    return int(match[1]), int(match[2])
+
+
 def _files(simulation: Simulation, trace: str | None, figure: str | None, stretch: str | None) -> tuple[str, ...]:
     """Write what was asked for, of the longest phase; the paths."""
     phase = simulation.longest
@@ -184,26 +220,19 @@ def _files(simulation: Simulation, trace: str | None, figure: str | None, stretc
     if timeline is None:
         return ()
     if trace is not None:
-        from fusemap.validation.trace import render_trace
-
-        write_whole(trace, render_trace(timeline, "json.gz" if suffix_of(trace, _TRACES) == "gz" else "json"))
+        _write_trace(trace, timeline)
     if figure is not None:
-        from fusemap.validation.timeline_figure import render_timeline
-
-        part = window(timeline, *_stretch(phase, timeline, stretch))
-        write_whole(figure, render_timeline(part, suffix_of(figure, _PICTURES)))
+        _write_figure(figure, window(timeline, *_stretch(phase, timeline, stretch)))
     return tuple(path for path in (trace, figure) if path is not None)
 
 
 def _stretch(phase: PhaseSimulation, timeline: Timeline, given: str | None) -> tuple[int, int]:
     """First and last tick of the stretch to draw."""
     if given is not None:
-        match = _WINDOW.fullmatch(given)
-        if match is None or int(match[1]) >= int(match[2]):
-            raise input_error(f'--window is FIRST:LAST in cycles, such as 1000:1500, not "{given}"')
-        return int(match[1]) * timeline.ticks_per_cycle, int(match[2]) * timeline.ticks_per_cycle
+        first, last = _cycles_of(given)
+        return first * timeline.ticks_per_cycle, last * timeline.ticks_per_cycle
     work = [span for span in timeline.spans if span.kind == "work"]
-    first = work[0].name if work else ""
-    starts = [span.start for span in work if span.name == first]
+    name = work[0].name if work else ""
+    starts = [span.start for span in work if span.name == name]
     begin = min(phase.lag + 1, max(len(starts) - 5, 0))
     return starts[begin], starts[begin + 4] if begin + 4 < len(starts) else timeline.last
