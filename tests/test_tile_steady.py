@@ -141,7 +141,7 @@ def test_start_values_of_two_steps_behind_a_pipeline() -> None:
     for lag in (1, 2, 3):
         for bound in range(5, 13):
             program = chained([2, 3], bound=bound, arrays=2, needs=False)
-            need = Need(producer=0, tensor="N", distance=2, loop=1, digit=2, delay=15)
+            need = Need(producer=0, tensor="N", distance=1, loop=1, digit=2, delay=15)
             tasks = (program.tasks[0], replace(program.tasks[1], lag=lag, needs=(need,)))
             loops = (TileLoop(rank="b", bound=3), *program.loops)
             same(replace(program, loops=loops, tasks=tasks), ("start", "drain"))

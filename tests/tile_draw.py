@@ -80,7 +80,7 @@ def draw_needs(
         loop, digit, distance = 0, 0, draw(st.integers(least, least + 2))
         if draw(st.booleans()):
             loop, digit = draw(st.integers(0, len(bounds) - 1)), draw(st.integers(1, digits))
-            distance = digit * math.prod(bounds[loop + 1 :])
+            distance = draw(st.sampled_from([digit * math.prod(bounds[loop + 1 :]), distance]))
             if distance < least:
                 continue
         delay = draw(st.sampled_from([0, 0, 1, most_ticks, 3 * most_ticks]))
