@@ -54,7 +54,7 @@ def test_attention_is_computed_and_no_rule_is_broken(shape: tuple[int, ...]) -> 
     st.integers(0, 99),
     st.sampled_from([0.01, 1.0, 30.0]),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_random_shapes_and_values(
     pe: int, e: int, f: int, chunks: int, tiles: int, b: int, seed: int, scale: float
 ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from fusemap.archspec.types import Machine
 from fusemap.diagnostics import input_error
-from fusemap.einsum_cascade.types import Access
 from fusemap.sim.cycle_micro import IDENTITY, Micro, micros
 from fusemap.sim.cycle_motion import Entrance, Exit, Motion
 from fusemap.sim.cycle_numbers import Floats
@@ -82,112 +81,129 @@ def drafts(
     steps = {name: Steps(motion=motion, shared=shared) for name, motion in motions.items()}
     compiled = {name: micros(motion, machine) for name, motion in motions.items()}
     for (einsum, run), cycles in times.cycles:
-        _run(book, words, steps[einsum], compiled[einsum], run, cycles, arrays, source)
+        one = _Run(
+            book=book,
+            words=words,
+            steps=steps[einsum],
+            ops=compiled[einsum],
+            number=run,
+            cycles=cycles,
+            array=arrays.index(motions[einsum].array.name),
+            source=source,
+        )
+        one.draft()
     return book
 
 
-def _run(
-    book: Book,
-    words: Words,
-    steps: Steps,
-    ops: Sequence[Micro],
-    run: int,
-    cycles: Sequence[int],
-    arrays: Sequence[str],
-    source: Source,
-) -> None:
-    motion = steps.motion
-    if len(cycles) != steps.count * len(ops):
-        raise input_error(f"{motion.space.name} has {len(cycles)} cycles for {steps.count} steps of {len(ops)}")
-    blocks = [steps.blocks(run, n) for n in range(steps.count)]
-    targets = [tile(words, motion, motion.computation.writes.access, b) for b in blocks]
-    for n, (at, target) in enumerate(zip(blocks, targets, strict=True)):
-        before = [i for i in range(n) if targets[i] == target] if motion.leaves == "stay" else []
-        after = motion.leaves == "stay" and target in targets[n + 1 :]
-        if before and before[-1] != n - 1:
-            raise input_error(f"{motion.space.name} leaves a sum unfinished to work on another: not executed")
-        _step(book, words, motion, ops, run, n, at, target, bool(before), after, cycles, arrays, source)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Point:
+    """A unit step: the tiles of its ranks, its result, and whether that sum was begun before and is finished here."""
+
+    step: int
+    blocks: Mapping[str, int]
+    target: tuple[int, ...]
+    begun: bool
+    finished: bool
 
 
-def _step(
-    book: Book,
-    words: Words,
-    motion: Motion,
-    ops: Sequence[Micro],
-    run: int,
-    n: int,
-    blocks: Mapping[str, int],
-    target: tuple[int, ...],
-    begun: bool,
-    unfinished: bool,
-    cycles: Sequence[int],
-    arrays: Sequence[str],
-    source: Source,
-) -> None:
-    """The operations of one point of every element."""
-    tensor = motion.computation.writes.tensor
-    row, column = motion.rows is not None, motion.columns is not None
-    final = book.word(WordName(tensor=tensor, at=target))
-    made: dict[int, int] = {}
-    ports: dict[str, Edge] = {}
-    for m, op in enumerate(ops):
-        last = m == len(ops) - 1
-        reducing = op.partial and motion.leaves != "stay"
-        accumulating = op.partial and not reducing
-        part = "" if last and not unfinished else f"part {n}.{m}"  # rows tell partial results down a column apart
-        word = book.word(WordName(tensor=tensor, at=target, part=part))
-        uses = [
-            _own(made[a], row, column)
-            if isinstance(a, int)
-            else _entrance(book, words, motion, _of(motion, a), blocks, ports, source)
-            for a in op.operands
-        ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One run of an Einsum, to be written into the book."""
+
+    book: Book
+    words: Words
+    steps: Steps
+    ops: Sequence[Micro]
+    number: int
+    cycles: Sequence[int]
+    array: int
+    source: Source
+
+    def draft(self) -> None:
+        """All its steps; InputError for sums that are left unfinished, or that have steps and elements to add up."""
+        motion, count = self.steps.motion, self.steps.count
+        if len(self.cycles) != count * len(self.ops):
+            raise input_error(f"{motion.space.name} has {len(self.cycles)} cycles for {count} steps of {len(self.ops)}")
+        blocks = [self.steps.blocks(self.number, n) for n in range(count)]
+        targets = [tile(self.words, motion, motion.computation.writes.access, b) for b in blocks]
+        for n, (at, target) in enumerate(zip(blocks, targets, strict=True)):
+            before = [i for i in range(n) if targets[i] == target]
+            if before and (before[-1] != n - 1 or motion.leaves != "stay"):
+                raise input_error(f"{motion.space.name} leaves a sum unfinished to work on another: not executed")
+            finished = target not in targets[n + 1 :]
+            self._step(_Point(step=n, blocks=at, target=target, begun=bool(before), finished=finished))
+
+    def _step(self, point: _Point) -> None:
+        """The operations of one point of every element."""
+        motion, made = self.steps.motion, dict[int, int]()
+        final = self._word(point, "")
+        ports: dict[str, Edge] = {}
+        for m, op in enumerate(self.ops):
+            last = m == len(self.ops) - 1
+            done = last and point.finished
+            word = final if done else self._word(point, _part(point.step, m))
+            summing = op.partial and motion.leaves == "stay"
+            made[m] = word
+            self.book.drafts.append(
+                Draft(
+                    cycle=self.cycles[point.step * len(self.ops) + m],
+                    array=self.array,
+                    einsum=motion.space.name,
+                    iteration=self.number,
+                    step=point.step,
+                    code=op.first().code if summing and not point.begun else op.code,
+                    uses=(*self._operands(op, point, made, ports), *self._partial(op, m, point, word)),
+                    word=word,
+                    home=final if summing or done else word,
+                    row=motion.rows is not None,
+                    column=motion.columns is not None,
+                    leaves=motion.leaves if last else "stay",
+                    final=done,
+                    memory=motion.memory if done else None,
+                )
+            )
+
+    def _word(self, point: _Point, part: str) -> int:
+        tensor = self.steps.motion.computation.writes.tensor
+        return self.book.word(WordName(tensor=tensor, at=point.target, part=part))
+
+    def _operands(self, op: Micro, point: _Point, made: dict[int, int], ports: dict[str, Edge]) -> list[Use]:
+        """What an operation reads, but for a partial result."""
+        motion = self.steps.motion
+        row, column = motion.rows is not None, motion.columns is not None
+        uses = []
+        for operand in op.operands:
+            if isinstance(operand, int):
+                uses.append(Use(way="own", word=made[operand], row=row, column=column))
+            else:
+                entrance = next(e for e in motion.entrances if e.touch.access == operand)
+                uses.append(_entrance(self.book, self.words, motion, entrance, point.blocks, ports, self.source))
         if op.exponent is not None:
             uses.append(Use(way="exponent", word=made[op.exponent], row=row, column=column, slot=Slot.EXPONENT))
-        code = op.code
-        if accumulating:
-            if begun:
-                previous = book.word(WordName(tensor=tensor, at=target, part=f"part {n - 1}.{m}"))
-                uses.append(Use(way="accumulated", word=previous, row=row, column=column))
-            else:
-                code = op.first().code
-        if reducing:
-            slot = Slot.NORTH if motion.leaves == "south" else Slot.WEST
-            uses.append(Use(way=motion.leaves, word=word, row=row, column=column, slot=slot))
-            book.identities[word] = _identity(motion)
-        made[m] = word
-        book.drafts.append(
-            Draft(
-                cycle=cycles[n * len(ops) + m],
-                array=arrays.index(motion.array.name),
-                einsum=motion.space.name,
-                iteration=run,
-                step=n,
-                code=code,
-                uses=tuple(uses),
-                word=word,
-                home=final if accumulating or part == "" else word,
-                row=row,
-                column=column,
-                leaves=motion.leaves if last else "stay",
-                final=last and not unfinished,
-                memory=motion.memory if last and not unfinished else None,
-            )
-        )
+        return uses
+
+    def _partial(self, op: Micro, m: int, point: _Point, word: int) -> list[Use]:
+        """The sum so far: the element's own, or that of the element before in its row or column."""
+        motion = self.steps.motion
+        row, column = motion.rows is not None, motion.columns is not None
+        if not op.partial:
+            return []
+        if motion.leaves == "stay":
+            previous = [self._word(point, _part(point.step - 1, m))] if point.begun else []
+            return [Use(way="accumulated", word=w, row=row, column=column) for w in previous]
+        self.book.identities[word] = _identity(motion)
+        slot = Slot.NORTH if motion.leaves == "south" else Slot.WEST
+        return [Use(way=motion.leaves, word=word, row=row, column=column, slot=slot)]
+
+
+def _part(step: int, m: int) -> str:
+    return f"part {step}.{m}"
 
 
 def _identity(motion: Motion) -> float:
     reduce = motion.computation.einsum.reduce
     assert reduce is not None, motion.space.name
     return IDENTITY[str(reduce.operator)]
-
-
-def _of(motion: Motion, access: Access) -> Entrance:
-    return next(e for e in motion.entrances if e.touch.access == access)
-
-
-def _own(word: int, row: bool, column: bool) -> Use:
-    return Use(way="own", word=word, row=row, column=column)
 
 
 def _entrance(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fusemap.archspec.types import Machine
 from fusemap.einsum_cascade.types import Cascade
@@ -47,7 +47,7 @@ class CycleRun:
 
     `interval` is what the schedule promises without divisions (None for stages), `inserted` the cycles that these add
     while iterations begin. `ends` says when element (0, 0) is done with iteration n: cycles = fill + interval +
-    (ends[-1] - ends[0]) + drain. `rounding` is the largest difference to the cascade's meaning with the same
+    (ends[-1] - ends[0]) + drain. `words` has a row (read, written) per cycle, all memories together. `rounding` is the largest difference to the cascade's meaning with the same
     exp, `exp_error` what that exp changes, both relative to the largest element.
     """
 
@@ -65,6 +65,7 @@ class CycleRun:
     arrays: tuple[ArrayRun, ...]
     depths: tuple[int, ...]
     accesses: tuple[Accesses, ...]
+    words: NDArray[np.int64]
     waits: tuple[Wait, ...]
     faults: tuple[Fault, ...]
     outputs: AbstractMapping[str, Floats]
@@ -156,6 +157,7 @@ def _result(
         arrays=executed.arrays,
         depths=tuple(a.depth for a in compiled.program.arrays),
         accesses=used,
+        words=executed.words,
         waits=compiled.waits,
         faults=(*executed.faults, *(fault for a in used for fault in a.faults())),
         outputs=outputs,

@@ -43,7 +43,8 @@ def _exponential(code: int, a: Floats, b: Floats, c: Floats, number: Format) -> 
         return split(a)[0]
     constant = number.round(np.array(COEFFICIENTS))[Code.EXP5 - code]
     if code == Code.EXP1:
-        return number.round(np.array(COEFFICIENTS))[5] * a + constant
+        first: Floats = number.round(np.array(COEFFICIENTS))[5] * a + constant
+        return first
     step: Floats = a * b + constant
     if code == Code.EXP5:
         return scaled(step, c)
