@@ -189,7 +189,7 @@ def _cycle_files(run: CycleRun, trace: str | None, figure: str | None, stretch: 
         part = run.timeline(middle, min(middle + 1, run.iterations - 1))
         if stretch is not None:
             part = window(run.timeline(0, run.iterations - 1), *_cycles_of(stretch))
-        _write_figure(figure, part)
+        _write_figure(figure, window(part, part.first, part.last))
     return tuple(path for path in (trace, figure) if path is not None)
 
 

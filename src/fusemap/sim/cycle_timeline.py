@@ -34,7 +34,7 @@ def timeline(
         ticks_per_cycle=1,
         tracks=tuple(tracks),
         spans=tuple(sorted((s for s in spans if s.end > first and s.start < last), key=lambda s: (s.start, s.track))),
-        counters=tuple(_counter(a, first, last) for a in accesses),
+        counters=tuple(c for a in accesses if any(value for _, value in (c := _counter(a, first, last)).samples)),
         first=first,
         last=last,
     )
@@ -65,10 +65,16 @@ def _links(program: Program) -> Iterator[Span]:
     for array in program.arrays:
         for move in array.moves:
             word = program.words[move.read.tag.word]
-            if move.up:
-                yield Span(track="links", name=word.tensor, start=move.cycle, end=move.cycle + rows, kind="drain")
-            elif array is not program.arrays[0] and move.read.slot == Slot.NORTH:
-                yield Span(track="links", name=word.tensor, start=move.cycle - rows, end=move.cycle, kind="drain")
+            down = array is not program.arrays[0] and move.read.slot == Slot.NORTH
+            if move.up or down:
+                yield Span(
+                    track="links",
+                    name=word.tensor,
+                    start=move.cycle - rows * down,
+                    end=move.cycle + rows * move.up,
+                    kind="drain",
+                    iteration=word.iteration,
+                )
 
 
 def _stall(wait: Wait, program: Program) -> Span:
@@ -80,7 +86,7 @@ def _stall(wait: Wait, program: Program) -> Span:
         end=wait.end,
         kind="stall",
         iteration=wait.iteration,
-        cause=f"{wait.tensor} of {wait.producer}",
+        cause=f"{wait.tensor} on its way",
     )
 
 
