@@ -28,13 +28,14 @@ def timeline(
     spans += list(_links(program))
     tracks = dict.fromkeys(s.track for s in spans)
     spans += [_stall(wait, program) for wait in waits]
+    counted = [_counter(a, first, last) for a in accesses]
     return Timeline(
         name=name,
         clock_hz=clock_hz,
         ticks_per_cycle=1,
         tracks=tuple(tracks),
         spans=tuple(sorted((s for s in spans if s.end > first and s.start < last), key=lambda s: (s.start, s.track))),
-        counters=tuple(c for a in accesses if any(value for _, value in (c := _counter(a, first, last)).samples)),
+        counters=tuple(c for c in counted if any(value for _, value in c.samples)),
         first=first,
         last=last,
     )
