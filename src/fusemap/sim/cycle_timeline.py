@@ -63,6 +63,7 @@ def _elements(array: ArrayProgram) -> Iterator[Span]:
 
 def _links(program: Program) -> Iterator[Span]:
     rows = program.arrays[0].rows
+    made = {op.result.word: op.iteration for array in program.arrays for op in array.operations}
     for array in program.arrays:
         for move in array.moves:
             word = program.words[move.read.tag.word]
@@ -74,7 +75,7 @@ def _links(program: Program) -> Iterator[Span]:
                     start=move.cycle - rows * down,
                     end=move.cycle + rows * move.up,
                     kind="drain",
-                    iteration=word.iteration,
+                    iteration=made.get(move.read.tag.word, 0),
                 )
 
 
