@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -134,7 +135,7 @@ def _phase(
 def _closed_form(closed: PhaseTime, program: TileProgram) -> Fraction:
     """max(sum of the stages' cycles, transfers at full bandwidth), as `evaluate` has it, exactly."""
     computed = sum(stage.cycles for stage in closed.stages)
-    moved = program.memory_ticks.__ceil__()  # a run ends at a whole tick
+    moved = math.ceil(max(program.memory_ticks, program.inner_ticks))  # a run ends at a whole tick
     return max(Fraction(computed), Fraction(moved, program.ticks_per_cycle))
 
 

@@ -14,7 +14,7 @@ from fusemap.mappers.modulo_handoff import Handoff, handoffs
 from fusemap.mappers.tasks import FINEST, reduced_across
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Fusion, Mapping, Phase, Problem, Storage
 from fusemap.sim.accounting import PRINCIPLED, Accounting
-from fusemap.sim.actions import Moved, moved_words
+from fusemap.sim.actions import Moved, moved_words, traffic_words
 from fusemap.sim.fused_words import original
 from fusemap.sim.latency import einsum_time
 from fusemap.sim.tile_lag import with_lags
@@ -102,6 +102,7 @@ class _Phase:
         """The tasks, with the lags that the binding needs."""
         channel, buffer = self.machine.memories[0], _buffer(self.machine)
         arrays = tuple(dict.fromkeys(array for _, array, _ in self.order))
+        inner_ticks, inner_memory = max(self._inner(), default=(Fraction(0), ""))
         tasks = tuple(self._task(stage, arrays.index(array), e) for stage, array, e in self.order)
         stores = tuple(self._stores(channel))
         program = TileProgram(
@@ -121,6 +122,8 @@ class _Phase:
             ports=buffer.ports if buffer else None,
             access_bytes=Fraction(buffer.width_bits, 8) if buffer else Fraction(0),
             buffer_bytes=buffer.capacity_bytes if buffer else None,
+            inner_memory=inner_memory,
+            inner_ticks=inner_ticks,
         )
         return with_lags(program, operands=self.operands) if self.phase.pipelined else program
 
@@ -215,11 +218,21 @@ class _Phase:
         ]
 
     def _channel_ticks(self, words: float) -> Fraction:
-        bandwidth = self.machine.memories[0].bandwidth_bytes_per_s
-        if bandwidth is None:
+        return self._ticks(self.machine.memories[0], words)
+
+    def _ticks(self, memory: Memory, words: float) -> Fraction:
+        if memory.bandwidth_bytes_per_s is None:
             return Fraction(0)
-        seconds = Fraction(words) * self.machine.word_bytes / Fraction(bandwidth)
+        seconds = Fraction(words) * self.machine.word_bytes / Fraction(memory.bandwidth_bytes_per_s)
         return seconds * Fraction(self.machine.clock_hz) * self.ticks
+
+    def _inner(self) -> list[tuple[Fraction, str]]:
+        """The time of each memory but the outermost one that has a bandwidth."""
+        return [
+            (self._ticks(m, sum(traffic_words(items, m.name) for items in self.moved.values())), m.name)
+            for m in self.machine.memories[1:]
+            if m.bandwidth_bytes_per_s is not None
+        ]
 
     def _loads(self, channel: Memory, stores: Sequence[Store]) -> list[Load]:
         made = {t: self._stored(t, stores) for t in self._transfers(channel) if not t.written}

@@ -7,11 +7,13 @@ Each resource serves its tasks in the order of the binding, so that every start 
   tiles are loaded. All arrays begin a stage together.
 - A load is asked for as soon as the tile before the last one has been used up (double buffering), occupies the
   channel, and arrives a latency later. Loads and stores are served in the order in which they are ready.
-- A stage takes at least the time that its accesses of the buffer need at the ports.
+- A stage takes at least the time that its accesses of the buffer need at the ports, and the phase that of each
+  memory on the chip that has a bandwidth.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import Counter as Tally
 from collections.abc import Sequence
@@ -305,15 +307,18 @@ class _Run:
             total = max(computed, state.channel + shift)
             busy_channel = self.channel_busy
         else:
-            total = max(computed, -(-program.memory_ticks.numerator // program.memory_ticks.denominator))
-            busy_channel = -(-program.memory_ticks.numerator // program.memory_ticks.denominator)
+            busy_channel = math.ceil(program.memory_ticks)
+            total = max(computed, busy_channel)
+        inner = math.ceil(program.inner_ticks)
+        last = program.channel if inner <= total else program.inner_memory
+        total = max(total, inner)
         runs = [_runs_of(program, i) for i in range(len(program.tasks))]
         busy = {array: 0 for array in program.arrays}
         for task, n in zip(program.tasks, runs, strict=True):
             busy[program.arrays[task.array]] += task.ticks * n
         for i, array in enumerate(program.arrays):
             if total > state.free[i] + shift:
-                self.waits[array, f"{program.channel} moves the rest"] += total - state.free[i] - shift
+                self.waits[array, f"{last} moves the rest"] += total - state.free[i] - shift
         self.waits[program.channel, "nothing to move"] += (
             total - busy_channel - sum(n for (resource, _), n in self.waits.items() if resource == program.channel)
         )

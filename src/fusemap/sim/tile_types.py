@@ -122,7 +122,8 @@ class TileProgram:
 
     Tasks are in the order of stages, within a stage in the order of each array. `memory_ticks` is the exact time of
     all transfers at full bandwidth. `latency` is that of the outermost memory, `ports` the accesses of `access_bytes`
-    per cycle of the buffer; None where the machine does not say.
+    per cycle of the buffer; None where the machine does not say. `inner_memory` is the one on the chip whose bandwidth
+    takes longest, `inner_ticks`, if any has one: no phase is shorter.
     """
 
     phase: str
@@ -141,6 +142,8 @@ class TileProgram:
     ports: int | None
     access_bytes: Fraction
     buffer_bytes: int | None
+    inner_memory: str = ""
+    inner_ticks: Fraction = Fraction(0)
 
     @property
     def transfers(self) -> tuple[Load | Store, ...]:
