@@ -76,7 +76,12 @@ def test_the_timeline_shows_elements_links_and_stalls() -> None:
         spans = sorted((s.start, s.end) for s in shown.spans if s.track == track)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
     stall = next(s for s in shown.spans if s.kind == "stall")
-    assert (stall.track, stall.name, stall.cause, stall.end - stall.start) == ("array_1d lane 0", "RM", "LM on its way", 4)
+    assert (stall.track, stall.name, stall.cause, stall.end - stall.start) == (
+        "array_1d lane 0",
+        "RM",
+        "LM on its way",
+        4,
+    )
     climb = next(s for s in shown.spans if s.track == "links" and s.name == "RM")
     assert (climb.kind, climb.end - climb.start) == ("drain", 4)
     assert {c.name: max(v for _, v in c.samples) for c in shown.counters}["global_buffer accesses"] >= 2
