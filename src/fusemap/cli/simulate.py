@@ -132,9 +132,14 @@ def _cycle(
     as_json: bool,
 ) -> int:
     """Exit code 1 when a rule of the array was broken."""
+    from fusemap.cli.simulate_chain import chain, is_chain
     from fusemap.cli.simulate_cycle import cycle_json, cycle_page, cycle_run
 
     cascade, planned = _planned(case)
+    if is_chain(planned):
+        if trace or figure or order:
+            raise input_error("without a recurrence the cycle level has no timeline and no order of iterations")
+        return chain(cascade, planned, number=number, seed=seed, as_json=as_json)
     run = cycle_run(cascade, planned, order=order, number=number, seed=seed)
     written = _cycle_files(run, trace, figure, stretch)
     timing = time_mapping(planned.problem, planned.mapping, planned.machine, accounting=planned.accounting)

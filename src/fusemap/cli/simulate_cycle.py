@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fusemap.archspec.types import Machine
@@ -11,6 +12,8 @@ from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.types import Mapping, Problem
 from fusemap.sim.choose import Planned
+from fusemap.sim.cycle_accesses import Accesses
+from fusemap.sim.cycle_chain import ChainRun
 from fusemap.sim.cycle_run import CycleRun, run_cycles
 from fusemap.sim.cycle_times import Order
 
@@ -23,16 +26,21 @@ def cycle_run(cascade: Cascade, planned: Planned, *, order: Order | None, number
 
     InputError for a run of too many operations.
     """
-    points = sum(space.points for space in planned.problem.spaces)
+    require_few(planned.problem)
+    chosen = order if order is not None else binding_order(planned.mapping)
+    return run_cycles(
+        cascade, planned.problem, planned.mapping, planned.machine, order=chosen, number=number, seed=seed
+    )
+
+
+def require_few(problem: Problem) -> None:
+    """InputError for more operations than anybody would wait for."""
+    points = sum(space.points for space in problem.spaces)
     if points > MOST_OPERATIONS:
         raise input_error(
             f"the cycle level would run {points:,} operations, at most {MOST_OPERATIONS:,} are sensible",
             hint="give smaller sizes (--size B=1 --size H=1 --size P=256 --size M=512), or a smaller machine",
         )
-    chosen = order if order is not None else binding_order(planned.mapping)
-    return run_cycles(
-        cascade, planned.problem, planned.mapping, planned.machine, order=chosen, number=number, seed=seed
-    )
 
 
 def binding_order(mapping: Mapping) -> Order:
@@ -83,7 +91,7 @@ def cycle_json(run: CycleRun, planned: Planned, formula: int) -> dict[str, Any]:
 
 def cycle_page(run: CycleRun, problem: Problem, machine: Machine, formula: int) -> str:
     """Cycles and where they go, what the array's parts are used for, and how right the numbers are."""
-    blocks = [_heading(run, problem), _cycles(run, machine, formula), _arrays(run), _memories(run), _numbers(run)]
+    blocks = [_heading(run, problem), _cycles(run, machine, formula), _arrays(run), _memories(run), numbers(run)]
     if run.waits:
         blocks.append(_waits(run))
     blocks.append("no fault: no link or unit was given two values, every value was where it was needed")
@@ -124,8 +132,13 @@ def _arrays(run: CycleRun) -> str:
 
 
 def _memories(run: CycleRun) -> str:
+    return accesses_table(run.accesses)
+
+
+def accesses_table(accesses: Sequence[Accesses]) -> str:
+    """Memories with the most accesses in a cycle, and the ports that there are."""
     rows = []
-    for m in run.accesses:
+    for m in accesses:
         ports = "not known" if m.ports is None else str(m.ports)
         most = [str(n) for n in (m.peak_reads, m.peak_writes, m.peak)]
         rows.append([m.memory, *most, ports])
@@ -133,7 +146,8 @@ def _memories(run: CycleRun) -> str:
     return table(rows, headers, "lrrrr", width=WIDTH)
 
 
-def _numbers(run: CycleRun) -> str:
+def numbers(run: CycleRun | ChainRun) -> str:
+    """What was computed, and how far it is from the interpreter's."""
     lines = []
     for name, array in run.outputs.items():
         shape = " x ".join(map(str, array.shape))

@@ -36,14 +36,20 @@ def meaning(
 
 
 def errors(
-    cascade: Cascade, words: Words, inputs: Mapping[str, Floats], outputs: Mapping[str, Floats]
+    cascade: Cascade,
+    words: Words,
+    inputs: Mapping[str, Floats],
+    outputs: Mapping[str, Floats],
+    *,
+    exp_unit: bool = False,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """(rounding, exp) by output: largest difference to the meaning with six-cycle exp, and of that to the exact one.
 
-    Relative to the largest element; NaN where an output has a word that was never written.
+    Relative to the largest element; NaN where an output has a word that was never written. A machine with an
+    `exp_unit` computes the exact one.
     """
     exact = meaning(cascade, words, inputs)
-    same = meaning(cascade, words, inputs, operators=WITH_EXP6)
+    same = exact if exp_unit else meaning(cascade, words, inputs, operators=WITH_EXP6)
     rounding, polynomial = {}, {}
     for name, found in outputs.items():
         size = float(np.abs(exact[name]).max()) or 1.0
