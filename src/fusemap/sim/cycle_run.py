@@ -47,8 +47,9 @@ class CycleRun:
 
     `interval` is what the schedule promises without divisions (None for stages), `inserted` the cycles that these add
     while iterations begin. `ends` says when element (0, 0) is done with iteration n: cycles = fill + interval +
-    (ends[-1] - ends[0]) + drain. `words` has a row (read, written) per cycle, all memories together. `rounding` is the largest difference to the cascade's meaning with the same
-    exp, `exp_error` what that exp changes, both relative to the largest element.
+    (ends[-1] - ends[0]) + drain. `words` has a row (read, written) per cycle, all memories together. `rounding` is
+    the largest difference to the cascade's meaning with the same exp, `exp_error` what that exp changes, both
+    relative to the largest element.
     """
 
     cascade: str
