@@ -271,7 +271,7 @@ class _Run:
     # --- counts -----------------------------------------------------------------------------------------
 
     def _note(self, track: str, name: str, kind: str, start: int, end: int, iteration: int, number: int = -1) -> None:
-        if end > start:
+        if end > start or kind == "work":
             self.events.append(
                 TileEvent(track=track, name=name, kind=kind, start=start, end=end, iteration=iteration, number=number)
             )

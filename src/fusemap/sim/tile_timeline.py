@@ -19,8 +19,9 @@ def tile_timeline(run: TileRun, name: str, clock_hz: float, bandwidth_bytes_per_
     their own. Counters: bytes held in the buffer, bytes per second moved.
     """
     program, ticks = run.program, run.program.ticks_per_cycle
-    spans = [_span(event) for event in run.events]
-    flows, drains = _handed(program, run.events)
+    events = [event for event in run.events if event.end > event.start]
+    spans = [_span(event) for event in events]
+    flows, drains = _handed(program, events)
     tracks = (*program.arrays, *([DRAIN] if drains else []), program.channel)
     last = max((span.end for span in spans), default=0)
     return Timeline(

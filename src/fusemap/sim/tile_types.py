@@ -156,6 +156,11 @@ class TileProgram:
         return math.prod(loop.bound for loop in self.loops)
 
     @property
+    def task_runs(self) -> int:
+        """How many runs of tasks there are: one without a loop runs once in it."""
+        return sum(self.iterations // math.prod(self.loops[k].bound for k in task.skips) for task in self.tasks)
+
+    @property
     def lag(self) -> int:
         """How many iterations the last tasks are behind the first ones."""
         return max((task.lag for task in self.tasks), default=0)

@@ -64,8 +64,8 @@ def run_values(
     """Compute the cascade's outputs tile by tile, in the order in which the recorded tasks started.
 
     `runs` are those of all phases, recorded from end to end. Inputs that are not given are standard normal.
-    InputError: too many points, a run that was not recorded in full, or a cascade with filters or
-    indices that are data.
+    InputError: too many points, a run that was not recorded in full or lacks the effect `start`, or a cascade with
+    filters or indices that are data.
     """
     _require_few(problem)
     return _Values(cascade, problem, mapping, seed, inputs or {}).run(runs)
@@ -99,7 +99,8 @@ def largest_difference(cascade: Cascade, problem: Problem, values: TileValues) -
         expected = interpret(cascade, sizes, {name: array[at] for name, array in values.inputs.items()})
         for name, array in expected.items():
             scale = float(np.max(np.abs(array), initial=0.0)) or 1.0
-            largest = max(largest, float(np.max(np.abs(values.outputs[name][at] - array), initial=0.0)) / scale)
+            off = float(np.max(np.abs(values.outputs[name][at] - array), initial=0.0)) / scale
+            largest = float(np.maximum(largest, off))  # not a number stays so
     return largest
 
 
@@ -140,8 +141,13 @@ class _Values:
         begin = 0
         for run in runs:
             tasks = [e for e in run.events if e.kind == "work"]
-            if sum(e.kind in ("work", "transfer") for e in run.events) < run.represented:
+            if len(tasks) < run.program.task_runs:
                 raise input_error(f"the run of {run.program.phase} was not recorded from end to end")
+            if "start" not in run.effects:
+                raise input_error(
+                    "without the effect start the first iterations follow the last ones: their numbers mean nothing",
+                    hint="simulate with --effect start, or with all effects",
+                )
             for event in sorted(tasks, key=lambda e: (e.start, e.end)):
                 self._tile(run.program.loops, event, begin)
             begin += run.ticks
@@ -194,7 +200,8 @@ class _Values:
         begun = np.unique(numbers)
         empty = begun[np.isnan(self.value[tensor][begun])]
         self.value[tensor][empty] = 0.0 if operator is None or operator.identity is None else operator.identity
-        combine(operator, self.value[tensor], numbers.ravel(), np.broadcast_to(result, numbers.shape).ravel())
+        with np.errstate(all="ignore"):
+            combine(operator, self.value[tensor], numbers.ravel(), np.broadcast_to(result, numbers.shape).ravel())
         np.subtract.at(self.missing[tensor], numbers.ravel(), 1)
         self.ready[tensor][begun] = end
 
