@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Outcome
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fusemap.cli import validate as validate_command
 from fusemap.cli.validate import simulators_page
@@ -52,6 +54,20 @@ def test_the_published_array_keeps_its_steady_state_within_its_registers_and_por
     sizes = SizesModel(rows=256, columns=256, E=64, F=64, chunks=4, tiles=4)
     row = check(("fusemax-binding", "interleaved", sizes))
     assert (row.cycle, row.over, row.registers_2d, row.registers_1d, row.ports) == (3628, 1164, 10, 12, 4)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    rows=st.integers(2, 12),
+    columns=st.integers(2, 3),
+    f=st.integers(2, 8),
+    chunks=st.integers(2, 4),
+    tiles=st.integers(1, 4),
+)
+def test_any_small_run_is_explained_to_the_cycle(rows: int, columns: int, f: int, chunks: int, tiles: int) -> None:
+    sizes = SizesModel(rows=rows, columns=columns, E=f, F=f, chunks=chunks, tiles=tiles)
+    row = agreement(GRID, "fusemax-binding", "interleaved", sizes)
+    assert row.over == row.explained and row.tile == row.formula and row.rounding < 1e-12
 
 
 @pytest.fixture(scope="module")
