@@ -85,7 +85,7 @@ def test_version(fusemap: Run) -> None:
     ("argv", "message"),
     [
         (["lsit"], "Did you mean 'list'?"),
-        (["evalaute"], "Did you mean 'evaluate'?"),
+        (["evalaute"], "Did you mean one of: 'evaluate', 'validate'?"),
         (["--jsn"], "No such option"),
         (["list", "--jsn"], "Did you mean '--json'?"),
         ([], "Usage: fusemap"),

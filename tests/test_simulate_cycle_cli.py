@@ -106,3 +106,13 @@ def test_refusals(
     outcome = fusemap("simulate", "attention-1pass", "--arch", arch, *SIZES, "--level", "cycle", *extra)
     assert outcome.code == 2 and message in outcome.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_export_writes_the_trace_alone(fusemap: Run, tiny: Callable[[str], str], tmp_path: Path) -> None:
+    asked = ("export", "trace", "attention-1pass", "--arch", tiny("fusemax-cloud"), *SIZES)
+    printed = fusemap(*asked)
+    assert printed.code == 0 and check_trace(printed.out.encode()) == ()
+    target = tmp_path / "run.json.gz"
+    assert fusemap(*asked, "--out", str(target)).code == 0
+    assert read_trace(target.read_bytes()).sums == read_trace(printed.out.encode()).sums
+    assert fusemap(*asked, "--out", str(tmp_path / "run.txt")).code == 2

@@ -99,7 +99,7 @@ def command(
     if level == "cycle":
         return _cycle(case, order, number, seed, trace, figure, stretch, as_json=as_json)
     chosen = None if not effects else tuple(e for e in effects if e != "none")
-    cascade, planned = _planned(case)
+    cascade, planned = planned_case(case)
     simulation = simulate_tiles(
         cascade,
         planned.problem,
@@ -135,7 +135,7 @@ def _cycle(
     from fusemap.cli.simulate_chain import chain, is_chain
     from fusemap.cli.simulate_cycle import cycle_json, cycle_page, cycle_run
 
-    cascade, planned = _planned(case)
+    cascade, planned = planned_case(case)
     if is_chain(planned):
         if trace or figure or order:
             raise input_error("without a recurrence the cycle level has no timeline and no order of iterations")
@@ -171,7 +171,8 @@ def _computed(cascade: Cascade, planned: Planned, simulation: Simulation) -> dic
     }
 
 
-def _planned(case: Case) -> tuple[Cascade, Planned]:
+def planned_case(case: Case) -> tuple[Cascade, Planned]:
+    """The cascade of a case and its mapping."""
     cascade = einsum_cascade.load(case.cascade)
     arch, workload = required(case)
     found = plan_case(
@@ -224,10 +225,11 @@ def _files(simulation: Simulation, trace: str | None, figure: str | None, stretc
     timeline = phase.timeline
     if timeline is None:
         return ()
+    part = None if figure is None else window(timeline, *_stretch(phase, timeline, stretch))
     if trace is not None:
         _write_trace(trace, timeline)
-    if figure is not None:
-        _write_figure(figure, window(timeline, *_stretch(phase, timeline, stretch)))
+    if figure is not None and part is not None:
+        _write_figure(figure, part)
     return tuple(path for path in (trace, figure) if path is not None)
 
 
@@ -235,6 +237,12 @@ def _stretch(phase: PhaseSimulation, timeline: Timeline, given: str | None) -> t
     """First and last tick of the stretch to draw."""
     if given is not None:
         first, last = _cycles_of(given)
+        recorded = timeline.last // timeline.ticks_per_cycle
+        if first > recorded:
+            raise input_error(
+                f"--window {given} begins after the {recorded:,} cycles that are recorded",
+                hint="record more iterations with --record",
+            )
         return first * timeline.ticks_per_cycle, last * timeline.ticks_per_cycle
     work = [span for span in timeline.spans if span.kind == "work"]
     name = work[0].name if work else ""
