@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fusemap.cli.bound import command as bound_command
-from fusemap.cli.export_trace import command as trace_command
 from fusemap.cli.files import suffix_of, write_whole
+from fusemap.cli.main import LazyCommand
 from fusemap.cli.output import emit_json
 from fusemap.einsum_cascade.catalog import load
 
@@ -32,7 +32,7 @@ def command() -> None:
 
 
 command.add_command(bound_command)
-command.add_command(trace_command)
+command.add_command(LazyCommand("trace", "fusemap.cli.export_trace:command", "A simulation in time, for Perfetto."))
 
 
 @command.command("latex", short_help="The cascade's equations, as papers print them.")
