@@ -150,11 +150,16 @@ class _Run:
             self._settle(kind.stages[-1], first + kind.port_ticks, f"ports of {self.program.buffer}", "stall")
 
     def _loaded(self, early: tuple[tuple[int, int], ...], slot: int) -> dict[int, int]:
-        """When the tiles of a slot arrive: loaded as there is room, those last that a task had to store before."""
+        """When the tiles of a slot arrive: loaded as there is room, those last that a task had to store before.
+
+        Those that there is room for when the channel is free come in the order of the binding.
+        """
         found: dict[int, int] = {}
         for again in (False, True):
             mine = [(i, lag) for i, lag in early if (self.program.loads[i].stored is not None) == again]
-            for ready, i, lag in sorted((self._ready(i, slot - lag), i, lag) for i, lag in mine):
+            asked = [(self._ready(i, slot - lag), i, lag) for i, lag in mine]
+            free = self.state.channel
+            for ready, i, lag in sorted(asked, key=lambda item: max(item[0], free)):
                 found[i] = self._load(i, slot - lag, ready)
         return found
 

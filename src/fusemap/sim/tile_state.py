@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -46,8 +47,8 @@ def first_state(program: TileProgram) -> State:
 def relative(state: State, program: TileProgram, slot: int, *, operands: bool) -> tuple[int, ...]:
     """What the future depends on, relative to the earliest resource: equal tuples have equal futures.
 
-    Times before that one cannot delay anything any more: of those that the channel serves in order, only the order
-    counts, and ends of tasks count as long as a delay after them may last.
+    Times before that one cannot delay anything any more: what counts is which stores they are before, and of ends of
+    tasks how long a delay after them may last.
     """
     base = min(*state.free, state.channel) if operands else min(state.free)
     found = [t - base for t in state.free]
@@ -66,9 +67,8 @@ def relative(state: State, program: TileProgram, slot: int, *, operands: bool) -
         for ready, store, iteration in state.pending:
             times.append(ready)
             found += [store, slot - iteration]
-        past = sorted({t for t in times if t < base}, reverse=True)
-        rank = {t: -1 - i for i, t in enumerate(past)}
-        found += [rank[t] if t < base else t - base for t in times]
+        waiting = [ready for ready, _, _ in state.pending if ready < base]
+        found += [t - base if t >= base else bisect_right(waiting, t) - len(waiting) - 1 for t in times]
     return tuple(found)
 
 
