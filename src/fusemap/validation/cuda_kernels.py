@@ -1,0 +1,164 @@
+"""CUDA kernels as data: which file, how it is compiled and launched, and what its tensors are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+
+from pydantic import Field
+
+from fusemap.archspec.document import Document
+from fusemap.archspec.schema import ExpressionField, SpecModel, validate
+from fusemap.archspec.yamlnodes import parse_document
+from fusemap.diagnostics import did_you_mean, input_error
+
+FILE = "kernels.yaml"
+
+
+class LaunchModel(SpecModel):
+    """One launch: `grid` and `block` are expressions of the sizes, `arguments` tensors and sizes in order."""
+
+    entry: str
+    grid: list[ExpressionField]
+    block: list[ExpressionField]
+    arguments: list[str]
+
+
+class KernelModel(SpecModel):
+    """A kernel: `constants` are compiled in (-D), `tensors` are row-major shapes; those in `scratch` start undefined.
+
+    `inputs` and `outputs` name tensors of the cascade that the kernel computes.
+    """
+
+    description: str
+    file: str
+    cascade: str
+    constants: dict[str, ExpressionField]
+    tensors: dict[str, list[ExpressionField]]
+    inputs: list[str]
+    outputs: list[str]
+    scratch: list[str] = Field(default_factory=list)
+    launches: list[LaunchModel]
+
+
+class KernelsModel(SpecModel):
+    """All kernels; `sizes` are those that a kernel runs with by default."""
+
+    description: str
+    source: str
+    sizes: dict[str, int]
+    kernels: dict[str, KernelModel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A launch with numbers: blocks and threads in up to three dimensions."""
+
+    entry: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """A kernel at given sizes."""
+
+    name: str
+    description: str
+    source: str
+    cascade: str
+    sizes: Mapping[str, int]
+    constants: Mapping[str, int]
+    shapes: Mapping[str, tuple[int, ...]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    scratch: tuple[str, ...]
+    launches: tuple[Launch, ...]
+
+
+def kernel_names() -> tuple[str, ...]:
+    """The built-in kernels."""
+    return tuple(_model().kernels)
+
+
+def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
+    """A built-in kernel with its default sizes, some of them replaced.
+
+    InputError: no such kernel or size, or a size that does not divide as the kernel needs.
+    """
+    model, document = _model(), _document()
+    if name not in model.kernels:
+        raise input_error(f'no kernel "{name}"', hint=did_you_mean(name, tuple(model.kernels)))
+    found = model.kernels[name]
+    wrong = [size for size in sizes or {} if size not in model.sizes and size not in found.constants]
+    if wrong:
+        known = (*model.sizes, *found.constants)
+        raise input_error(f'kernel {name} has no size "{wrong[0]}"', hint=did_you_mean(wrong[0], known))
+    names: dict[str, float] = {**model.sizes}
+    for key, expression in found.constants.items():
+        names[key] = (sizes or {}).get(key, 0) or _whole(
+            document, expression, ("kernels", name, "constants", key), names
+        )
+    names |= {key: size for key, size in (sizes or {}).items() if key in model.sizes}
+    at = ("kernels", name)
+    return Kernel(
+        name=name,
+        description=found.description,
+        source=_text(found.file),
+        cascade=found.cascade,
+        sizes=MappingProxyType({key: int(names[key]) for key in model.sizes}),
+        constants=MappingProxyType({key: int(names[key]) for key in found.constants}),
+        shapes=MappingProxyType(
+            {
+                tensor: tuple(_whole(document, e, (*at, "tensors", tensor, i), names) for i, e in enumerate(shape))
+                for tensor, shape in found.tensors.items()
+            }
+        ),
+        inputs=tuple(found.inputs),
+        outputs=tuple(found.outputs),
+        scratch=tuple(found.scratch),
+        launches=tuple(
+            Launch(
+                entry=launch.entry,
+                grid=_three(document, launch.grid, (*at, "launches", i, "grid"), names),
+                block=_three(document, launch.block, (*at, "launches", i, "block"), names),
+                arguments=tuple(launch.arguments),
+            )
+            for i, launch in enumerate(found.launches)
+        ),
+    )
+
+
+def _three(
+    document: Document, expressions: list[ExpressionField], path: tuple[str | int, ...], names: Mapping[str, float]
+) -> tuple[int, int, int]:
+    x, y, z = [*(_whole(document, e, (*path, i), names) for i, e in enumerate(expressions)), 1, 1][:3]
+    return x, y, z
+
+
+def _whole(
+    document: Document, expression: ExpressionField, path: tuple[str | int, ...], names: Mapping[str, float]
+) -> int:
+    value = expression.at(document.place(path)).evaluate(names)
+    if value != int(value) or value < 1:
+        raise input_error(
+            f"{path[-2] if isinstance(path[-1], int) else path[-1]} of kernel {path[1]} is {value:g}: "
+            "it must be a whole number from 1",
+            hint="blocks must divide the sizes",
+        )
+    return int(value)
+
+
+def _model() -> KernelsModel:
+    return validate(_document(), KernelsModel)
+
+
+def _document() -> Document:
+    return parse_document(_text(FILE), file=FILE)
+
+
+def _text(file: str) -> str:
+    return (resources.files("fusemap.validation") / "kernels" / file).read_text(encoding="utf-8")
