@@ -1,12 +1,12 @@
 """How fast tile-level runs are: event by event, beside plain event loops, and with repetition skipped.
 
-    python benchmarks/simulate.py [--repeat N] [--models BERT,XLM] [--lengths 1K,4K,...]
+    python benchmarks/simulate.py [--repeat N] [--models BERT,XLM] [--lengths 1K,4K,...] [--sides 2,4,...]
 
 CPU times are of this process after its imports; the best of `--repeat`. The first table runs every event of +Binding
 at BERT@1K. The loops beside it run the same tasks with the same stages and dependences, without loads and stores: one
 has a heap of ready tasks, one a heap of generators that wait for each other, as general simulation kernels do. All end
 at the same tick, which is checked. The second table skips what repeats; memory is the peak of Python objects, in a run
-of its own.
+of its own. The third is the cycle level: operation cycles of all elements, for arrays that grow.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from fusemap.archspec.archs import load_arch
-from fusemap.archspec.workloads import load_workload
+from fusemap.archspec.workloads import load_workload, parse_workload
 from fusemap.cli.output import table
 from fusemap.einsum_cascade.catalog import load
 from fusemap.mappers.dataflow import load_dataflow
+from fusemap.sim.cost import operand_traffic
+from fusemap.sim.cycle_run import run_cycles
 from fusemap.sim.evaluate import plan
 from fusemap.sim.tile_program import tile_programs
 from fusemap.sim.tile_run import run_tiles
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each case (default 3)")
     parser.add_argument("--models", default="BERT,XLM")
     parser.add_argument("--lengths", default="1K,4K,16K,64K,256K,1M")
+    parser.add_argument("--sides", default="2,4,8,16,32,64", help="of the arrays at the cycle level")
     options = parser.parse_args()
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load_average}, Python {sys.version.split()[0]}, best of {options.repeat}\n")
@@ -54,6 +57,8 @@ def main() -> None:
     ]
     head = ["skipping repetition", "represented", "executed", "limit", "CPU s", "limit", "peak MiB", ""]
     print(f"\n{table(rows, head, 'lrrrrrrl')}")
+    head = ["cycle level, 16 iterations", "cycles", "operations", "CPU s", "cycles/s", "operations/s", "peak MiB"]
+    print(f"\n{table([in_cycles(int(side)) for side in options.sides.split(',')], head, 'lrrrrrr')}")
 
 
 def program_of(workload: str, effects: tuple[str, ...] = EFFECTS) -> TileProgram:
@@ -98,6 +103,22 @@ def skipped(workload: str, repeat: int) -> list[str]:
     over = "OVER" if run.executed > EVENTS_LIMIT or seconds > CPU_S_LIMIT else ""
     counts = [f"{run.represented:,}", f"{run.executed:,}", f"{EVENTS_LIMIT:,}"]
     return [workload, *counts, f"{seconds:.2f}", f"{CPU_S_LIMIT:g}", f"{peak / 2**20:.1f}", over]
+
+
+def in_cycles(side: int) -> list[str]:
+    """A row of the third table: E = F = 16, four chunks of keys, four tiles of queries; compiled and executed."""
+    cascade, machine = load("attention-1pass"), load_arch("fusemax-cloud", parameters={"pe": side})
+    ranks = f"{{B: 1, H: 1, E: 16, F: 16, M: {4 * side}, P: {4 * side}}}"
+    sizes = parse_workload(f"description: a benchmark\nsource: chosen\nbatch: [B, H]\nranks: {ranks}\n")
+    problem, mapping = plan(cascade, machine, sizes, load_dataflow("fusemax-binding"), cost=operand_traffic)
+    seconds, run = best(lambda: run_cycles(cascade, problem, mapping, machine), 1)
+    tracemalloc.start()
+    run_cycles(cascade, problem, mapping, machine)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    done = sum(array.busy for array in run.arrays)
+    rates = [f"{run.cycles / seconds:,.0f}", f"{done / seconds:,.0f}"]
+    return [f"{side} x {side}", f"{run.cycles:,}", f"{done:,}", f"{seconds:.2f}", *rates, f"{peak / 2**20:.1f}"]
 
 
 def best(work: Callable[[], _T], repeat: int) -> tuple[float, _T]:
