@@ -17,9 +17,9 @@ from fusemap.sim.tile_run import TileEvent, TileRun, run_tiles
 from fusemap.sim.tile_types import EFFECTS, Load, Store, TileProgram, TileStage
 
 FLOWS = [flow for flow, _ in pairs()]
-SHOWN = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SHOWN = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 SETS = [EFFECTS[:1], EFFECTS[:2], EFFECTS[:3], EFFECTS[:4], EFFECTS, ("start", "operands", "ports"), ("start", "ports")]
-MOST_EVENTS = 2000
+MOST_EVENTS = 1200
 
 
 def recorded(program: TileProgram, effects: tuple[str, ...] = EFFECTS) -> TileRun:
@@ -144,7 +144,7 @@ def test_every_start_is_tight(planted: tuple[TileProgram, TileRun]) -> None:
     """Any one event a tick earlier breaks a rule, and a tick later is late (or breaks another one)."""
     program, run = planted
     events = [e for e in run.events if e.kind != "stall"]
-    for at in range(0, len(events), max(1, len(events) // 40)):
+    for at in range(0, len(events), max(1, len(events) // 20)):
         if events[at].start:
             assert rules(faults(program, run, moved(events, at, -1))) - {"late"}
         assert faults(program, run, moved(events, at, 1))

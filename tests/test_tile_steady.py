@@ -18,7 +18,7 @@ from fusemap.sim.tile_types import EFFECTS, Load, Need, Store, TileLoop, TilePro
 
 FLOWS = [flow for flow, _ in pairs()]
 SETS: list[tuple[str, ...]] = [(), EFFECTS[:1], EFFECTS[:3], EFFECTS[:4], EFFECTS, ("start", "operands", "ports")]
-MOST_EVENTS = 15_000
+MOST_EVENTS = 10_000
 
 
 def answer(program: TileProgram, effects: tuple[str, ...], *, extrapolate: bool) -> tuple[object, ...]:
@@ -31,13 +31,13 @@ def same(program: TileProgram, effects: tuple[str, ...]) -> None:
     assert answer(program, effects, extrapolate=True) == answer(program, effects, extrapolate=False)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tile_programs_drawn(most_steps=12, most_iterations=300), st.sampled_from(SETS))
 def test_random_programs(program: TileProgram, effects: tuple[str, ...]) -> None:
     same(program, effects)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(FLOWS),
     st.tuples(*[st.sampled_from(x) for x in ((2, 4), (2, 8), (8, 16, 32, 64), (8, 16, 32, 64))]),

@@ -140,7 +140,7 @@ PLAIN = ("start", "drain")
 
 
 def right_program(effects: tuple[str, ...] = PLAIN) -> tuple[TileCase, TileProgram]:
-    case = small(BINDING, (4, 4, 16, 8), 4)
+    case = small(BINDING, (2, 2, 12, 8), 4)
     (program,) = case.programs(effects)
     return case, program
 
