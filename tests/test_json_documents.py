@@ -83,7 +83,7 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
     (("taxonomy",), fm.taxonomy),
     (("export", "graph", "attention-1pass"), lambda: fm.graph("attention-1pass")),
 ]
-WITHOUT_A_FUNCTION = {"list", "schema"}  # names and files' schemas, no results
+WITHOUT_A_FUNCTION = {"list", "schema", "validate"}  # names and files' schemas, no results
 MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",), "map": ("seconds",)})
 
 
