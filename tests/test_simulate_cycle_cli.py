@@ -87,6 +87,7 @@ def test_trace_and_figure_of_a_run(fusemap: Run, tiny: Callable[[str], str], tmp
     ("extra", "message"),
     [
         (("--window", "9:3", "--figure", "a.png"), "--window is FIRST:LAST in cycles"),
+        (("--window", "3:9"), "--window says what to draw"),
         (("--number", "int8"), "int8"),
         (("--workload", "BERT@64K"), "at most 268,435,456 are sensible"),
         (("--trace", "a.txt"), "the ending of a.txt names its format"),

@@ -96,6 +96,8 @@ def command(
         suffix_of(trace, _TRACES)
     if figure is not None:
         suffix_of(figure, _PICTURES)
+    if stretch is not None and figure is None:
+        raise input_error("--window says what to draw", hint="add --figure FILE")
     if level == "cycle":
         return _cycle(case, order, number, seed, trace, figure, stretch, as_json=as_json)
     chosen = None if not effects else tuple(e for e in effects if e != "none")
