@@ -29,13 +29,15 @@ class LaunchModel(SpecModel):
 class KernelModel(SpecModel):
     """A kernel: `constants` are compiled in (-D), `tensors` are row-major shapes; those in `scratch` start undefined.
 
-    `inputs` and `outputs` name tensors of the cascade that the kernel computes.
+    `inputs` and `outputs` name tensors of the cascade that the kernel computes; the expressions of `whole` must be
+    whole numbers, as grids and shapes must.
     """
 
     description: str
     file: str
     cascade: str
     constants: dict[str, ExpressionField]
+    whole: list[ExpressionField] = Field(default_factory=list)
     tensors: dict[str, list[ExpressionField]]
     inputs: list[str]
     outputs: list[str]
@@ -97,13 +99,13 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
     if wrong:
         known = (*model.sizes, *found.constants)
         raise input_error(f'kernel {name} has no size "{wrong[0]}"', hint=did_you_mean(wrong[0], known))
-    names: dict[str, float] = {**model.sizes}
-    for key, expression in found.constants.items():
-        names[key] = (sizes or {}).get(key, 0) or _whole(
-            document, expression, ("kernels", name, "constants", key), names
-        )
-    names |= {key: size for key, size in (sizes or {}).items() if key in model.sizes}
     at = ("kernels", name)
+    names: dict[str, float] = {key: (sizes or {}).get(key, size) for key, size in model.sizes.items()}
+    for key, expression in found.constants.items():
+        given = (sizes or {}).get(key)
+        names[key] = _whole(document, expression, (*at, "constants", key), names) if given is None else given
+    for i, expression in enumerate(found.whole):
+        _whole(document, expression, (*at, "whole", i), names)
     return Kernel(
         name=name,
         description=found.description,
@@ -145,8 +147,7 @@ def _whole(
     value = expression.at(document.place(path)).evaluate(names)
     if value != int(value) or value < 1:
         raise input_error(
-            f"{path[-2] if isinstance(path[-1], int) else path[-1]} of kernel {path[1]} is {value:g}: "
-            "it must be a whole number from 1",
+            f"{expression.text} of kernel {path[1]} is {value:g}: it must be a whole number from 1",
             hint="blocks must divide the sizes",
         )
     return int(value)
