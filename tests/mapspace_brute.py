@@ -30,6 +30,8 @@ from fusemap.mappers.units import find_units
 from fusemap.sim.evaluate import evaluate_mapping
 
 Cost = tuple[float, float]  # seconds, pJ
+Numbers = tuple[float, float, tuple[float, ...]]  # cycles, pJ, seconds of each memory with a bandwidth
+Way = tuple[str, float, float, tuple[float, ...]]  # the same on an array
 Found = TypeVar("Found")
 
 
@@ -48,7 +50,7 @@ class Brute:
     most: int = 10**9
     looked: int = 0
     mappings: int = 0
-    einsums: dict[tuple[EinsumSpace, EinsumMapping], tuple[float, float, float]] = field(default_factory=dict)
+    einsums: dict[tuple[EinsumSpace, EinsumMapping], Numbers] = field(default_factory=dict)
 
     @property
     def flow(self) -> Flow:
@@ -144,7 +146,7 @@ class Brute:
         problem, mapping = settled(self.problem, self.flow, self.machine, [first])
         if violations(problem, mapping, self.machine):
             return
-        ways: dict[str, dict[tuple[str, float, float, float], Recipe]] = {n: {} for n in recipes}
+        ways: dict[str, dict[Way, Recipe]] = {n: {} for n in recipes}
         for i in range(max(map(len, recipes.values()))):
             chosen = {n: r[i % len(r)] for n, r in recipes.items()}
             problem, mapping = settled(
@@ -160,22 +162,23 @@ class Brute:
             picked = tuple((n, ways[n][way]) for n, way in zip(ways, combined, strict=True))
             yield self._together(combined, overlapped), dataclasses.replace(first, recipes=picked)
 
-    def _together(self, ways: Sequence[tuple[str, float, float, float]], overlapped: bool) -> Cost:
-        """Seconds and pJ of Einsums that run on arrays, (array, cycles, pJ, bytes) each."""
+    def _together(self, ways: Sequence[Way], overlapped: bool) -> Cost:
+        """Seconds and pJ of Einsums that run on arrays: of the busiest of arrays and memories."""
         load: dict[str, float] = {}
         for array, cycles, _, _ in ways:
             load[array if overlapped else ""] = load.get(array if overlapped else "", 0) + cycles
-        memory_s = sum(w[3] for w in ways) / float(self.machine.memories[0].bandwidth_bytes_per_s or math.inf)
-        return max(memory_s, max(load.values()) / float(self.machine.clock_hz)), math.fsum(w[2] for w in ways)
+        memories = [sum(seconds) for seconds in zip(*(w[3] for w in ways), strict=True)]
+        return max(*memories, max(load.values()) / float(self.machine.clock_hz)), math.fsum(w[2] for w in ways)
 
-    def _einsum(self, problem: Problem, space: EinsumSpace, nest: EinsumMapping) -> tuple[float, float, float]:
-        """Cycles, pJ and bytes of one Einsum on its own."""
+    def _einsum(self, problem: Problem, space: EinsumSpace, nest: EinsumMapping) -> Numbers:
+        """Cycles, pJ and seconds at the memories of one Einsum on its own."""
         if (space, nest) not in self.einsums:
             alone = Phase(name="", stages=(Stage(name="", work=((nest.array, (space.name,)),)),))
             mapping = Mapping(dataflow="", einsums=(nest,), binding=(alone,))
             report = evaluate_mapping(dataclasses.replace(problem, spaces=(space,)), mapping, self.machine)
             cycles = report.phases[0].stages[0].busy_cycles[0][1]
-            self.einsums[space, nest] = (cycles, report.energy_pj, report.traffic_bytes)
+            seconds = tuple(s for _, s in report.phases[0].memory_times)
+            self.einsums[space, nest] = (cycles, report.energy_pj, seconds)
         return self.einsums[space, nest]
 
     def recipes(self, space: EinsumSpace, tiles: dict[str, int]) -> list[Recipe]:

@@ -29,11 +29,13 @@ class Prices:
 class Tiny:
     """A machine in numbers: words of buffer, words per cycle from DRAM, and per array its dims and slow operators.
 
-    An array is (dimensions, cycles of exp and max, has division); every operator takes one cycle but those.
+    `ports` are words per cycle to and from the buffer, if that is a limit. An array is (dimensions, cycles of exp and
+    max, has division); every operator takes one cycle but those.
     """
 
     words: int | None
     bandwidth: float = 1.0
+    ports: float | None = None
     arrays: tuple[tuple[tuple[int, ...], int, bool], ...] = (((2, 2), 2, False), ((2,), 1, True))
     prices: Prices = field(default_factory=Prices)
 
@@ -47,10 +49,11 @@ class Tiny:
         p = self.prices
         capacity = "" if self.words is None else f"capacity: {self.words * WORD_BYTES} B, "
         bandwidth = self.bandwidth * WORD_BYTES * GIGA
+        inside = "" if self.ports is None else f"bandwidth: {self.ports * WORD_BYTES * GIGA:.0f} B/s, "
         lines = [
             *("source: a test", "table: 45nm", "clock: 1 GHz", f"word: {WORD_BYTES} B", "memories:"),
             f"  dram: {{component: outside, bandwidth: {bandwidth:.0f} B/s, width: 16 bit, on_chip: false}}",
-            f"  buffer: {{component: inside, {capacity}width: 16 bit}}",
+            f"  buffer: {{component: inside, {capacity}{inside}width: 16 bit}}",
             "arrays:",
         ]
         for number, array in enumerate(self.arrays):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ def puzzle(seed: int) -> Puzzle:
         cascade=parse(text),
         text=text,
         sizes=sizes,
-        tiny=tiny(rng),
+        tiny=dataclasses.replace(tiny(rng), ports=ports(seed)),
         space=Mapspace(
             recompute=rng.choice((0, 1, 2)),
             hold=rng.random() < 0.85,
@@ -59,6 +60,11 @@ def tiny(rng: random.Random) -> Tiny:
             dram=_pair(rng, 60), buffer=_pair(rng, 8), registers=_pair(rng, 1), operation=round(rng.uniform(0, 4), 3)
         ),
     )
+
+
+def ports(seed: int) -> float | None:
+    """Words per cycle that pass through the buffer of that number's machine; of half of them it is no limit."""
+    return random.Random(f"ports {seed}").choice((None, None, None, 0.5, 1.0, 2.0))
 
 
 def _pair(rng: random.Random, most: float) -> tuple[float, float]:

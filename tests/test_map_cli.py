@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -68,6 +69,39 @@ def test_a_pareto_front_has_no_point_that_another_beats(fusemap: Run) -> None:
     costs = [(point["latency_s"], point["energy_pj"]) for point in front]
     assert costs == sorted(costs) and [e for _, e in costs] == sorted((e for _, e in costs), reverse=True)
     assert "no other is better in both" in fusemap("map", *THREE, "--objective", "pareto").out
+
+
+PORTED = """extends: fusemax-cloud
+description: with the bandwidth of four ports
+source: 4 accesses of 512 B per cycle of 940 MHz
+memories:
+  global_buffer: {bandwidth: 4 * 512 * 940 MB/s}
+"""
+
+
+@pytest.mark.parametrize("cascade", ["attention-1pass", "attention-3pass"])
+def test_the_bandwidth_of_the_buffer_is_part_of_the_search(fusemap: Run, tmp_path: Path, cascade: str) -> None:
+    """A mapping that moves no more through the buffer than it can, never slower than a built-in dataflow."""
+    (tmp_path / "ported.yaml").write_text(PORTED)
+    arch = str(tmp_path / "ported.yaml")
+    slow = fusemap("map", cascade, "--arch", arch, "--workload", "BERT@1K", "--json").json()
+    fast = fusemap("map", cascade, "--arch", "fusemax-cloud", "--workload", "BERT@1K", "--json").json()
+    assert slow["proven"] and slow["gap"] == 0
+    assert slow["value"] == slow["best"]["report"]["latency_s"] > fast["value"]
+    assert slow["others"] and all(slow["value"] <= other["latency_s"] * (1 + 1e-9) for other in slow["others"])
+
+
+def test_without_dataflows_search_and_evaluation_agree_on_a_slow_buffer() -> None:
+    """What the search alone finds is bound by the buffer; FuseMax, whose arrays pass words on, is faster."""
+    machine = fm.load_arch("fusemax-cloud")
+    buffer = dataclasses.replace(machine.memories[1], bandwidth_bytes_per_s=4 * 512 * 940 * 10**6)
+    machine = dataclasses.replace(machine, memories=(machine.memories[0], buffer, *machine.memories[2:]))
+    of = (fm.load_cascade("attention-1pass"), machine, fm.load_workload("BERT@1K"))
+    alone, best = find_best(*of, dataflows=False), find_best(*of)
+    assert alone.proven and best.proven
+    assert alone.best.report.phases[0].memory == "global_buffer"
+    assert alone.value == pytest.approx(5.7134e-3, rel=1e-4)
+    assert best.best.name == "fusemax-binding" and best.value == pytest.approx(2.0131e-3, rel=1e-4)
 
 
 def test_a_size_may_be_given(fusemap: Run) -> None:

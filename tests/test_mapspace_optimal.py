@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -10,13 +11,17 @@ from mapspace_cases import workload
 from mapspace_random import Puzzle, puzzle
 
 from fusemap.diagnostics import DoesNotFit
+from fusemap.mappers.mapspace import front, options
 from fusemap.mappers.mapspace.front import Objective
+from fusemap.mappers.mapspace.grid import orders
 from fusemap.mappers.space import make_problem
 from fusemap.sim.best import find_best
 
 OBJECTIVES: tuple[Objective, ...] = ("latency", "energy", "edp")
 MOST = 60_000  # mappings of a problem
 CHEAP = (2, 4, 6, 10, 14, 15, 17, 18, 29, 30, 34, 39, 42, 50, 58, 59, 62, 70, 71, 74, 78, 88, 89, 90)  # seeds with few
+
+BOUND = (24, 39, 51, 94, 122, 123)  # seeds with few in which the buffer's bandwidth makes the best mapping slower
 
 
 def searched(given: Puzzle, objective: Objective) -> float | None:
@@ -56,6 +61,33 @@ def test_the_search_finds_the_least_of_all_mappings(seed: int) -> None:
     agree(seed, OBJECTIVES[CHEAP.index(seed) % 3])
 
 
+@pytest.mark.parametrize("objective", ["latency", "edp"])
+@pytest.mark.parametrize("seed", BOUND)
+def test_the_search_finds_the_least_where_the_buffer_is_slow(seed: int, objective: Objective) -> None:
+    given = puzzle(seed)
+    wide = dataclasses.replace(given, tiny=dataclasses.replace(given.tiny, ports=None))
+    agree(seed, objective)
+    slow, fast = searched(given, objective), searched(wide, objective)
+    assert slow is not None and fast is not None and slow > fast * (1 + 1e-9)
+
+
+def test_a_search_without_the_load_of_the_buffer_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: no option knows of the buffer's cycles."""
+    for module in (options, front):
+        monkeypatch.setattr(module, "cycles_per_buffer_byte", lambda machine: None)
+    for seed in BOUND[:5]:
+        with pytest.raises(AssertionError, match="search and evaluation disagree"):
+            searched(puzzle(seed), "latency")
+
+
+def test_fetching_more_often_to_stream_past_a_slow_buffer_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: ranks of every operand are outermost although the buffer has a bandwidth."""
+    agree(57, "latency")
+    monkeypatch.setattr(front, "orders", lambda plan, anywhere: orders(plan))
+    with pytest.raises(AssertionError):
+        agree(57, "latency")
+
+
 def test_the_problems_are_of_many_kinds() -> None:
     for seeds in (CHEAP, range(400)):
         given = [puzzle(seed) for seed in seeds]
@@ -65,6 +97,7 @@ def test_the_problems_are_of_many_kinds() -> None:
         assert sum("sum[" in p.text or "max[" in p.text for p in given) > len(given) / 3
         assert any(not p.space.hold for p in given)
         assert {p.space.recompute for p in given} == {0, 1, 2}
+        assert {p.tiny.ports for p in given} >= {None, 1.0, 2.0}
 
 
 @pytest.mark.slow

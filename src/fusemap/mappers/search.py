@@ -32,10 +32,11 @@ FREE = frozenset({"order", "keep"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperandCost:
-    """What moving one operand costs, for each candidate."""
+    """What moving one operand costs, for each candidate; `buffer_bytes` where a buffer with a bandwidth is counted."""
 
     traffic_bytes: Floats
     energy_pj: Floats
+    buffer_bytes: Floats | None = None
 
 
 class SplitCost(Protocol):

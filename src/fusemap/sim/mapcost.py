@@ -18,10 +18,11 @@ from fusemap.sim.reuse import analyse
 def prices(machine: Machine, *, priced: bool = True) -> Prices:
     """Bytes to the outermost memory and pJ of every operand, and pJ of computing, as `evaluate` charges them.
 
-    Unless `priced`, an energy is the bytes that the outermost memory moves, so that less traffic decides between
-    equals on a machine without prices. InputError names a price that is missing.
+    Also bytes that pass through the buffer, the second memory, if it has a bandwidth. Unless `priced`, an energy is
+    the bytes that the outermost memory moves, so that less traffic decides between equals on a machine without
+    prices. InputError names a price that is missing.
     """
-    outermost = machine.memories[0].name
+    outermost, limited = machine.memories[0].name, [m.name for m in machine.memories[1:2] if m.bandwidth_bytes_per_s]
     unit = {name: (0.0, 0.0) for name in [*(m.name for m in machine.memories), *register_files(machine)]}
     unit[outermost] = (float(machine.word_bytes), float(machine.word_bytes))
     if priced:
@@ -31,6 +32,7 @@ def prices(machine: Machine, *, priced: bool = True) -> Prices:
     def operands(space: EinsumSpace, nest: EinsumMapping) -> Mapping[str, OperandCost]:
         traffic = {o.label: np.zeros(1) for o in space.operands}
         energy = {o.label: np.zeros(1) for o in space.operands}
+        inside = {o.label: np.zeros(1) for o in space.operands}
         for count in analyse(space, nest):
             read, write = unit[count.memory]
             label = count.operand.label
@@ -38,7 +40,15 @@ def prices(machine: Machine, *, priced: bool = True) -> Prices:
             energy[label] = energy[label] + moved
             if count.memory == outermost:
                 traffic[label] = traffic[label] + (count.reads + count.updates) * machine.word_bytes
-        return {label: OperandCost(traffic_bytes=traffic[label], energy_pj=energy[label]) for label in traffic}
+            if count.memory in limited:
+                words = count.instances * (count.reads + count.updates + count.fills)
+                inside[label] = inside[label] + words * machine.word_bytes
+        return {
+            label: OperandCost(
+                traffic_bytes=traffic[label], energy_pj=energy[label], buffer_bytes=inside[label] if limited else None
+            )
+            for label in traffic
+        }
 
     def compute_pj(space: EinsumSpace, array: str) -> float:
         found = units(machine, machine.array(array), space) if priced else ()

@@ -125,20 +125,23 @@ def _lanes(space: EinsumSpace, without: set[str], extents: Mapping[str, int]) ->
     return math.prod(extents[r] for r, _ in space.ranks if r not in without and r not in space.sequential)
 
 
-def orders(plan: Plan) -> tuple[tuple[str, ...], ...]:
+def orders(plan: Plan, *, anywhere: bool = False) -> tuple[tuple[str, ...], ...]:
     """Orders of the outer loops that move different words; those after others do the same as one of them.
 
     A loop re-fetches an operand unless it and all loops inside it lack the operand's ranks, so two orders in which
-    every operand has the same set of such loops are equal.
+    every operand has the same set of such loops are equal. Ranks that index every operand are outermost: inside
+    others they only add to what is fetched. With `anywhere` they are not, as where the buffer is the bottleneck what
+    is fetched more often, but used once each time, can stream past it.
     """
     operands = {o.ranks for s in plan.spaces for o in s.operands if o.tensor in plan.outside}
     found: dict[tuple[frozenset[str], ...], tuple[str, ...]] = {}
-    for order in itertools.permutations(plan.free):
-        if plan.last and order[-1:] != (plan.last,):
-            continue
-        found.setdefault(tuple(_trailing(order, ranks) for ranks in sorted(operands, key=sorted)), order)
     first = tuple(r for r in plan.outer if r in plan.common)
-    return tuple((*first, *order) for order in found.values())
+    places = range(len(plan.free) + 1) if first and anywhere else (0,)
+    for place, free in itertools.product(places, itertools.permutations(plan.free)):
+        order = (*free[:place], *first, *free[place:])
+        if not plan.last or order[-1] == plan.last:
+            found.setdefault(tuple(_trailing(order, ranks) for ranks in sorted(operands, key=sorted)), order)
+    return tuple(found.values())
 
 
 def _trailing(order: Sequence[str], ranks: frozenset[str]) -> frozenset[str]:

@@ -64,20 +64,22 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A recipe with its cycles and energy for every tile size."""
+    """A recipe with its cycles and energy for every tile size; `buffer_cycles` if the buffer has a bandwidth."""
 
     recipe: Recipe
     cycles: Floats
     energy_pj: Floats
+    buffer_cycles: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Least:
-    """What no option goes below at any tile size: bytes, pJ, and cycles on each array."""
+    """What no option goes below at any tile size: bytes, pJ, and cycles on each array and of the buffer."""
 
     traffic_bytes: float
     energy_pj: float
     cycles: tuple[tuple[str, float], ...]
+    buffer_cycles: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ def choices(
     found: list[Option] = []
     traffic: Floats | None = None
     considered = 0
+    per_byte = cycles_per_buffer_byte(machine)
     for array in machine.arrays:
         units = find_units(array, space.operators)
         if units is None or on not in (None, array.name):
@@ -127,9 +130,14 @@ def choices(
             for order in _inner_orders(space, steps):
                 recipe = Recipe(array=array.name, spread=spread, order=order)
                 nest = _Nest(space=space, outer=outer, chunk=chunk, bounds=bounds, steps=steps)
-                moved, energy = _priced(nest, roles, recipe, grid, machine, prices, streams, memo)
+                moved, energy, inside = _priced(nest, roles, recipe, grid, machine, prices, streams, memo)
                 traffic = moved if traffic is None else traffic
-                option = Option(recipe=recipe, cycles=_full(cycles, grid), energy_pj=_full(energy + compute, grid))
+                option = Option(
+                    recipe=recipe,
+                    cycles=_full(cycles, grid),
+                    energy_pj=_full(energy + compute, grid),
+                    buffer_cycles=None if per_byte is None else _full(inside * per_byte, grid),
+                )
                 considered += 1
                 _add(found, option)
     assert traffic is not None, space.name
@@ -139,8 +147,18 @@ def choices(
         traffic_bytes=float(moved_bytes.min()),
         energy_pj=min(float(o.energy_pj.min()) for o in found),
         cycles=tuple((a, min(float(o.cycles.min()) for o in found if o.recipe.array == a)) for a in arrays),
+        buffer_cycles=min(0.0 if o.buffer_cycles is None else float(o.buffer_cycles.min()) for o in found),
     )
     return Choices(options=tuple(found), traffic_bytes=moved_bytes, streams=streams, considered=considered, least=least)
+
+
+def cycles_per_buffer_byte(machine: Machine) -> float | None:
+    """Cycles in which the buffer, the machine's second memory, moves a byte; None if it has no bandwidth.
+
+    What it moves is summed over the Einsums of a segment, whether they overlap or not: it is one of the resources.
+    """
+    rate = machine.memories[1].bandwidth_bytes_per_s
+    return None if rate is None else float(machine.clock_hz) / float(rate)
 
 
 def streamed_words(
@@ -165,10 +183,13 @@ def _add(found: list[Option], option: Option) -> None:
 
 
 def _covers(a: Option, b: Option) -> bool:
-    """Is `a` on the same array and nowhere slower or dearer than `b`?"""
+    """Is `a` on the same array and nowhere slower, dearer or more of a load for the buffer than `b`?"""
     if a.recipe.array != b.recipe.array:
         return False
     slack = 1 + 1e-12
+    one, other = a.buffer_cycles, b.buffer_cycles
+    if one is not None and other is not None and not (one <= other * slack).all():
+        return False
     return bool((a.cycles <= b.cycles * slack).all() and (a.energy_pj <= b.energy_pj * slack).all())
 
 
@@ -272,10 +293,13 @@ def _priced(
     prices: Prices,
     streams: Mapping[str, Floats],
     memo: dict[Hashable, OperandCost],
-) -> tuple[Floats, Floats]:
-    """Bytes to the outer memory and pJ of moving all operands, each passing the buffer by where its words allow."""
+) -> tuple[Floats, Floats, Floats]:
+    """Bytes to the outer memory, pJ and bytes at the buffer of moving all operands.
+
+    Each passes the buffer by where its words allow. Bytes at the buffer are 0 if it has no bandwidth.
+    """
     of = {r.tensor: r for r in roles}
-    moved = energy = np.zeros(1)
+    moved = energy = inside = np.zeros(1)
     for operand in nest.space.operands:
         role = of[operand.tensor]
         ways = [frozenset[str]()]
@@ -292,7 +316,10 @@ def _priced(
         moved, energy = moved + costs[0].traffic_bytes, energy + costs[0].energy_pj
         if len(costs) > 1:
             energy = energy - streams[operand.tensor] * (costs[0].energy_pj - costs[1].energy_pj)
-    return moved, energy
+        through = costs[0].buffer_bytes  # what streams past the buffer is no load of its own
+        if through is not None:
+            inside = inside + (through * (1 - streams[operand.tensor]) if len(costs) > 1 else through)
+    return moved, energy, inside
 
 
 def nest_of(
