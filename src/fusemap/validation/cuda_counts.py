@@ -25,7 +25,7 @@ class TensorCounts:
     of its elements). load_requests, store_requests: instructions, once per warp with a thread in it that accessed the
     tensor. load_sectors, store_sectors: distinct aligned 32-byte pieces, summed over requests. passes: loads over
     distinct (launch, block, element) triples loaded: how often a block reads what it reads of the tensor (0: never).
-    out_of_bounds: accesses beside the tensor, in elements; they are in no other field.
+    out_of_bounds: accesses beside the tensor or misaligned, in elements; they are in no other field.
     """
 
     tensor: str

@@ -29,7 +29,7 @@ def fma(a: Array, b: Array, c: Array, *, mode: str = "rn") -> Array:
     (array([1.], dtype=float32), array([ True]))
     """
     product = np.multiply(a, b, dtype=np.float64)  # 24 + 24 bits: exact
-    return _rounded_sum(product, np.float64(c) if np.ndim(c) == 0 else c.astype(np.float64), mode)
+    return _rounded_sum(product, np.asarray(c, np.float64), mode)
 
 
 def add(a: Array, b: Array, *, mode: str = "rn") -> Array:

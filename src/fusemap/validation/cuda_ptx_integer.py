@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from fusemap.validation.cuda_ptx_float import Array
 
-_WIDE = {"u4": np.dtype(np.uint64), "i4": np.dtype(np.int64), "u2": np.dtype(np.uint32), "i2": np.dtype(np.int32)}
+_WIDE: Mapping[str, np.dtype[Any]] = {
+    "u4": np.dtype(np.uint64),
+    "i4": np.dtype(np.int64),
+    "u2": np.dtype(np.uint32),
+    "i2": np.dtype(np.int32),
+}
 
 
 def multiply_wide(a: Array, b: Array) -> Array:
     """The full product of two 16- or 32-bit integers, in twice the bits."""
-    return np.multiply(a, b, dtype=_WIDE[a.dtype.str[1:]])
+    return np.asarray(np.multiply(a, b, dtype=_WIDE[a.dtype.str[1:]]))
 
 
 def multiply_high(a: Array, b: Array) -> Array:
@@ -52,13 +60,13 @@ def shift_right(a: Array, amount: Array) -> Array:
 
 def ones(a: Array) -> Array:
     """popc: how many bits are set."""
-    return np.unpackbits(_bytes(a), axis=-1).sum(axis=-1).astype(np.uint32)
+    return np.asarray(np.unpackbits(_bytes(a), axis=-1).sum(axis=-1, dtype=np.uint32))
 
 
 def leading_zeros(a: Array) -> Array:
     """clz: zeros above the highest set bit."""
     bits = np.unpackbits(_bytes(a)[..., ::-1], axis=-1)
-    return np.where(bits.any(axis=-1), bits.argmax(axis=-1), bits.shape[-1]).astype(np.uint32)
+    return np.asarray(np.where(bits.any(axis=-1), bits.argmax(axis=-1), bits.shape[-1]), np.uint32)
 
 
 def field(a: Array, start: Array, length: Array) -> Array:
