@@ -36,6 +36,7 @@ SourceRun = KernelRun
 class _Executed:
     result: Result
     outputs: Mapping[str, NDArray[np.float32]]
+    seconds: float
 
 
 def run_source(kernel: Kernel, inputs: Mapping[str, NDArray[np.float32]], *, compiler: str | None = None) -> SourceRun:
@@ -48,17 +49,17 @@ def run_source(kernel: Kernel, inputs: Mapping[str, NDArray[np.float32]], *, com
     """
     given = _checked(kernel, inputs)
     watched = build(kernel, counting=False, compiler=compiler)
-    counting = build(kernel, counting=True, compiler=compiler)
-    start = time.perf_counter()
     seen = _execute(kernel, watched, given)
-    counted = None if seen.result["stopped"] else _execute(kernel, counting, given)
+    counted = None
+    if not seen.result["stopped"]:
+        counted = _execute(kernel, build(kernel, counting=True, compiler=compiler), given)
     return SourceRun(
         kernel=kernel.name,
         tensors=tensor_counts(seen.result, kernel),
         flops=flops(counted.result) if counted else MappingProxyType({}),
         outputs=seen.outputs,
         faults=faults(seen.result, kernel, watched),
-        seconds=time.perf_counter() - start,
+        seconds=seen.seconds + (counted.seconds if counted else 0),
     )
 
 
@@ -80,8 +81,10 @@ def _execute(kernel: Kernel, executable: Path, given: Mapping[str, NDArray[np.fl
         for name, values in given.items():
             values.tofile(work / f"{name}.in")
         (work / "plan").write_text(_plan(kernel, given), encoding="utf-8")
+        start = time.perf_counter()
         _start(kernel, executable, work)
         return _Executed(
+            seconds=time.perf_counter() - start,
             result=json.loads((work / "result.json").read_text(encoding="utf-8")),
             outputs=MappingProxyType(
                 {

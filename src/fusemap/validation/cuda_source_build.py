@@ -20,8 +20,10 @@ COMPILERS = ("g++", "clang++")
 RUNTIME = ("memory.cpp", "block.cpp", "main.cpp")
 EXECUTABLE = "kernel"
 _FLAGS = ("-std=c++20", "-U_FORTIFY_SOURCE", "-fno-pie")
-# What a thread loads is what the source says: nothing is vectorised, contracted or taken out of a loop.
-_KERNEL_FLAGS = ("-O1", "-g1", "-w", "-ffp-contract=off", "-fno-strict-aliasing")
+# What a thread loads is what the source says: g++ neither merges loads nor takes them out of loops (clang++ has no
+# such switches, -w keeps it quiet about them).
+_AS_WRITTEN = ("-fno-tree-fre", "-fno-tree-pre", "-fno-tree-dominator-opts", "-fno-tree-loop-im")
+_KERNEL_FLAGS = ("-O1", *_AS_WRITTEN, "-g1", "-w", "-ffp-contract=off", "-fno-strict-aliasing")
 _WATCHED = ("-fsanitize=thread",)
 _COUNTING = ("-DFUSEMAP_COUNT_OPERATIONS",)
 _LINES_OF_ERROR = 12
@@ -84,16 +86,15 @@ def _publish(made: Path, command: Sequence[str], flags: Sequence[str], files: di
         for file, text in files.items():
             (work / file).write_text(text, encoding="utf-8")
         _compile([*command, *flags, "-include", "cuda.h", "-c", "entries.cpp"], work, name)
-        objects = [str(path) for path in _runtime_objects(tuple(command))]
+        objects = [str(path) for path in _runtime_objects(command)]
         _compile([*command, "-no-pie", "entries.o", *objects, "-o", EXECUTABLE], work, name)
         _move(work, made)
 
 
-@cache
-def _runtime_objects(command: tuple[str, ...]) -> tuple[Path, ...]:
+def _runtime_objects(command: Sequence[str]) -> tuple[Path, ...]:
     flags = (*_FLAGS, "-O2")
     files = _runtime()
-    made = _cache() / _key((_version(command), *flags, *files.values()))
+    made = _cache() / _key((_version(tuple(command)), *flags, *files.values()))
     if not made.exists():
         with tempfile.TemporaryDirectory(dir=made.parent, prefix="new-") as folder:
             work = Path(folder) / "made"

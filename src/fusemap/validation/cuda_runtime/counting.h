@@ -1,9 +1,7 @@
 // A float that counts the operations done on it, by kind. Literals stay float: an operation of two literals is
 // none of the kernel's.
 #pragma once
-#include <math.h>
 #include <stdint.h>
-#include <type_traits>
 
 namespace fusemap {
 // The order is that of KINDS in cuda_source_run.py. Comparisons, signs and absolute values are not counted.
@@ -14,11 +12,19 @@ inline void operation(Kind kind) { ++fusemap_operations[kind]; }
 struct Float {
     float value;
     Float() = default;
-    template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>> Float(T from) : value((float)from) {}
-    template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>> explicit operator T() const
-    {
-        return (T)value;
-    }
+#define FUSEMAP_NUMBER(T)                                                                                          \
+    Float(T from) : value((float)from) {}                                                                 \
+    explicit operator T() const { return (T)value; }
+    FUSEMAP_NUMBER(float)
+    FUSEMAP_NUMBER(double)
+    FUSEMAP_NUMBER(bool)
+    FUSEMAP_NUMBER(int)
+    FUSEMAP_NUMBER(unsigned)
+    FUSEMAP_NUMBER(long)
+    FUSEMAP_NUMBER(unsigned long)
+    FUSEMAP_NUMBER(long long)
+    FUSEMAP_NUMBER(unsigned long long)
+#undef FUSEMAP_NUMBER
 
     friend Float operator+(Float a, Float b) { return operation(ADD), Float(a.value + b.value); }
     friend Float operator-(Float a, Float b) { return operation(ADD), Float(a.value - b.value); }

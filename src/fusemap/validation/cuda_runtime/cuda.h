@@ -1,8 +1,23 @@
 // CUDA C++ as C++: what a kernel finds in place of CUDA's own definitions. It is included before the kernel.
 // Not here: half types, tensor cores, cp.async, TMA, clusters, dynamic shared memory, textures.
 #pragma once
-#include <math.h>
 #include <stdint.h>
+
+// As <math.h> has them, which takes longer to read than a kernel to compile.
+extern "C" {
+float expf(float) noexcept;
+float exp2f(float) noexcept;
+float logf(float) noexcept;
+float log2f(float) noexcept;
+float sqrtf(float) noexcept;
+float fabsf(float) noexcept;
+float fmaf(float, float, float) noexcept;
+float fmaxf(float, float) noexcept;
+float fminf(float, float) noexcept;
+}
+#ifndef INFINITY
+#define INFINITY __builtin_inff()
+#endif
 
 #ifdef FUSEMAP_COUNT_OPERATIONS
 #include "counting.h"
