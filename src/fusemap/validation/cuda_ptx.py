@@ -22,7 +22,7 @@ from fusemap.validation.cuda_ptx_parse import parse_ptx
 from fusemap.validation.cuda_ptx_translate import Program, translate
 from fusemap.validation.cuda_ptx_types import WIDTHS, Module
 
-EXPF: Mapping[FlopKind, int] = MappingProxyType({"fma": 4, "add": 1, "mul": 1, "ex2": 1})  # what expf(x) compiles to
+EXPF: Mapping[FlopKind, int] = MappingProxyType({"mul": 5, "add": 5, "ex2": 1})  # what expf(x) compiles to, fma split
 _EXPF_MARK = "fma.rm.f32"  # only expf rounds down here, once per call
 
 
@@ -30,9 +30,9 @@ _EXPF_MARK = "fma.rm.f32"  # only expf rounds down here, once per call
 class PtxRun(KernelRun):
     """A kernel's execution after compilation.
 
-    flops: as executed. written: with each expf as one "exp" in place of the instructions that it compiles to, to
-    compare with a count of the source. instructions: by opcode, one per thread that executes it. compiler: who made
-    the PTX. Counts are exact for this PTX; caches, races, tensor cores and asynchronous copies are not modelled.
+    flops: as executed. written: each fma as a mul and an add, each expf as one "exp" in place of the instructions that
+    it compiles to, to compare with a count of the source. instructions: by opcode, one per thread that executes it.
+    compiler: who made the PTX. Counts are exact for this PTX; caches, races, tensor cores and asynchronous copies are not modelled.
     """
 
     written: Mapping[FlopKind, int]
@@ -79,13 +79,17 @@ def run_module(kernel: Kernel, module: Module, inputs: Mapping[str, NDArray[Any]
 
 
 def as_written(flops: Mapping[FlopKind, int], calls: int) -> dict[FlopKind, int]:
-    """FLOPs with `calls` calls of expf counted as "exp", not as what they compile to.
+    """FLOPs as a source says them: fma as a mul and an add, and `calls` calls of expf as "exp".
 
     >>> as_written({"fma": 9, "add": 1, "mul": 1, "ex2": 1}, 1)
-    {'fma': 5, 'exp': 1}
+    {'mul': 5, 'add': 5, 'exp': 1}
     """
-    kinds: dict[FlopKind, int] = {kind: count - calls * EXPF.get(kind, 0) for kind, count in flops.items()}
-    return {kind: count for kind, count in (kinds | {"exp": calls}).items() if count}
+    fused = flops.get("fma", 0)
+    kinds: dict[FlopKind, int] = {"mul": fused, "add": fused, "exp": calls}
+    for kind, count in flops.items():
+        if kind != "fma":
+            kinds[kind] = kinds.get(kind, 0) + count
+    return {kind: left for kind, count in kinds.items() if (left := count - calls * EXPF.get(kind, 0))}
 
 
 def _start(kernel: Kernel, name: str, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.uint32]:

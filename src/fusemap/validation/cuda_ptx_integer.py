@@ -10,10 +10,8 @@ import numpy as np
 from fusemap.validation.cuda_ptx_float import Array
 
 _WIDE: Mapping[str, np.dtype[Any]] = {
-    "u4": np.dtype(np.uint64),
-    "i4": np.dtype(np.int64),
-    "u2": np.dtype(np.uint32),
-    "i2": np.dtype(np.int32),
+    **{"u4": np.dtype(np.uint64), "i4": np.dtype(np.int64)},
+    **{"u2": np.dtype(np.uint32), "i2": np.dtype(np.int32)},
 }
 
 
