@@ -32,7 +32,8 @@ class PtxRun(KernelRun):
 
     flops: as executed. written: each fma as a mul and an add, each expf as one "exp" in place of the instructions that
     it compiles to, to compare with a count of the source. instructions: by opcode, one per thread that executes it.
-    compiler: who made the PTX. Counts are exact for this PTX; caches, races, tensor cores and asynchronous copies are not modelled.
+    compiler: who made the PTX. Counts are exact for this PTX; caches, races, tensor cores and asynchronous copies are
+    not modelled.
     """
 
     written: Mapping[FlopKind, int]
