@@ -72,7 +72,8 @@ def test_vectors_count_their_elements() -> None:
     }"""
     kernel = small_kernel(source, shapes={"X": (128,), "O": (32,)}, inputs=("X",))
     result = run_source(kernel, make_inputs(kernel))
-    assert (result.tensors["X"].loads, result.tensors["X"].passes) == (128, 1)
+    x = result.tensors["X"]
+    assert (x.loads, x.passes, x.load_requests, x.load_sectors) == (128, 1, 1, 16)
     assert result.tensors["O"].store_sectors == 4
 
 
@@ -93,11 +94,12 @@ def test_each_load_that_is_written_counts() -> None:
 @needs_compiler
 def test_misaligned_vectors() -> None:
     source = """extern "C" __global__ void f(const float *X, float *O) {
-        O[threadIdx.x] = reinterpret_cast<const float2 *>(X + 1)[threadIdx.x].x;
+        float4 v = reinterpret_cast<const float4 *>(X + (threadIdx.x == 5))[threadIdx.x];
+        O[threadIdx.x] = v.x;
     }"""
     kernel = small_kernel(source, shapes={"X": (128,), "O": (32,)}, inputs=("X",))
-    result = run_source(kernel, make_inputs(kernel))
-    assert result.outputs["O"].shape == (32,)
+    (fault,) = run_source(kernel, make_inputs(kernel)).faults
+    assert (fault.kind, fault.tensor, fault.index, fault.thread) == ("misaligned", "X", 21, 5)
 
 
 @needs_compiler

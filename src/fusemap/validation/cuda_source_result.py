@@ -14,7 +14,7 @@ from fusemap.validation.cuda_kernels import Kernel
 
 # In the order of the enumeration in cuda_runtime/counting.h.
 KINDS: tuple[FlopKind, ...] = ("add", "mul", "fma", "div", "exp", "max", "sqrt", "rcp", "ex2", "lg2")
-_LINE = re.compile(r"kernel\.cu:(\d+)")
+_LINE = re.compile(r"(?:kernel\.cu|entries\.cpp):(\d+)")  # some versions name the file that includes the kernel
 
 
 class AccessResult(TypedDict):

@@ -39,8 +39,24 @@ float fminf(float, float) noexcept;
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
+
+// Copied whole, so that a vector access is one access; a misaligned one is reported and then done.
+typedef int fusemap_int2 __attribute__((vector_size(8), aligned(4), may_alias));
+typedef int fusemap_int4 __attribute__((vector_size(16), aligned(4), may_alias));
+#define FUSEMAP_WHOLE(name, bits)                                                                                  \
+    name() = default;                                                                                              \
+    name(const name &from) { *(bits *)this = *(const bits *)&from; }                                               \
+    name &operator=(const name &from) { return *(bits *)this = *(const bits *)&from, *this; }
+struct alignas(8) float2 {
+    float x, y;
+    FUSEMAP_WHOLE(float2, fusemap_int2)
+    float2(float x, float y) : x(x), y(y) {}
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+    FUSEMAP_WHOLE(float4, fusemap_int4)
+    float4(float x, float y, float z, float w) : x(x), y(y), z(z), w(w) {}
+};
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 

@@ -68,7 +68,7 @@ void write_faults(FILE *out)
                 "%s{\"kind\": \"%s\", \"tensor\": \"%s\", \"text\": \"%s\", \"index\": %lld, \"line\": %d, \"site\": %llu, "
                 "\"launch\": %d, \"block\": [%u, %u, %u], \"thread\": [%u, %u, %u]}",
                 comma, f.kind.c_str(), f.tensor.c_str(), f.text.c_str(), f.index, f.line,
-                (Number)(uintptr_t)f.site, f.launch, f.block.x, f.block.y, f.block.z, f.thread.x, f.thread.y, f.thread.z);
+                (Number)f.site, f.launch, f.block.x, f.block.y, f.block.z, f.thread.x, f.thread.y, f.thread.z);
         comma = ",\n";
     }
 }

@@ -12,6 +12,7 @@
 extern "C" {
 extern char __start_fusemap_shared[] HIDDEN_WEAK;
 extern char __stop_fusemap_shared[] HIDDEN_WEAK;
+extern char __executable_start[] HIDDEN_WEAK;
 }
 
 namespace fusemap {
@@ -37,8 +38,9 @@ bool reserve(int bits)
     return true;
 }
 
-void faulty(const char *kind, const Tensor &tensor, const char *address, const void *site)
+void faulty(const char *kind, const Tensor &tensor, const char *address, const void *at)
 {
+    const uintptr_t site = (uintptr_t)at - (uintptr_t)__executable_start;
     const ptrdiff_t away = address - tensor.base;
     const long long index = away >= 0 ? away / 4 : -((-away + 3) / 4);
     report({kind, tensor.name, "", index, running_block(), running_thread(), 0, current_launch, site});
@@ -73,7 +75,7 @@ void access(const void *where, unsigned bytes, bool write, const void *site)
     const char *address = static_cast<const char *>(where);
     if (address < arena || address >= arena + arena_bytes) return;
     Tensor &tensor = tensors[(size_t)(address - arena) >> slot_bits];
-    if ((address - tensor.base) % bytes) faulty("misaligned", tensor, address, site);
+    if (bytes <= 16 && (address - tensor.base) % bytes) faulty("misaligned", tensor, address, site);
     if (address < tensor.base || address + bytes > tensor.base + tensor.elements * 4)
         out_of_bounds(tensor, address, bytes, site);
     else
@@ -171,5 +173,19 @@ void __tsan_vptr_read(void **) {}
         fusemap::access(address, bytes, false, __builtin_return_address(0));                                       \
         fusemap::access(address, bytes, true, __builtin_return_address(0));                                        \
     }
+void __tsan_read_range(void *a, unsigned long n) { fusemap::access(a, n, false, __builtin_return_address(0)); }
+void __tsan_write_range(void *a, unsigned long n) { fusemap::access(a, n, true, __builtin_return_address(0)); }
+void *__tsan_memcpy(void *to, const void *from, unsigned long n)
+{
+    fusemap::access(from, n, false, __builtin_return_address(0));
+    fusemap::access(to, n, true, __builtin_return_address(0));
+    return memmove(to, from, n);
+}
+void *__tsan_memmove(void *to, const void *from, unsigned long n) { return __tsan_memcpy(to, from, n); }
+void *__tsan_memset(void *to, int value, unsigned long n)
+{
+    fusemap::access(to, n, true, __builtin_return_address(0));
+    return memset(to, value, n);
+}
 HOOKS(1) HOOKS(2) HOOKS(4) HOOKS(8) HOOKS(16)
 }

@@ -40,7 +40,7 @@ struct Fault {
     Index block, thread;
     int line;                 // of the source, 0: not known
     int launch;
-    const void *site = nullptr; // of the code, behind the access
+    uintptr_t site = 0;       // of the code, behind the access; 0: not known
 };
 
 extern std::vector<Tensor> tensors;
