@@ -79,16 +79,18 @@ def test_vectors_count_their_elements() -> None:
 
 @needs_compiler
 def test_each_load_that_is_written_counts() -> None:
-    source = """extern "C" __global__ void f(const float *X, float *O) {
+    source = """extern "C" __global__ void f(const float *X, float *O, float *R) {
         float sum = 0.0f;
         for (int i = 0; i < 4; ++i) sum += X[0] * X[i] + X[i];
         if (threadIdx.x > 7) O[threadIdx.x] = sum;
+        R[threadIdx.x] += sum;
     }"""
-    kernel = small_kernel(source, shapes={"X": (32,), "O": (32,)}, inputs=("X",))
+    kernel = small_kernel(source, shapes={"X": (32,), "O": (32,), "R": (32,)}, inputs=("X",))
     result = run_source(kernel, make_inputs(kernel))
     x, o = result.tensors["X"], result.tensors["O"]
     assert (x.loads, x.load_requests, x.load_sectors, x.passes) == (32 * 12, 12, 12, 96)
     assert (o.stores, o.store_requests, o.store_sectors) == (24, 1, 3)
+    assert (result.tensors["R"].loads, result.tensors["R"].stores) == (32, 32)
 
 
 @needs_compiler

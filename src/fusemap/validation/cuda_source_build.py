@@ -21,10 +21,9 @@ RUNTIME = ("memory.cpp", "block.cpp", "main.cpp")
 EXECUTABLE = "kernel"
 _FLAGS = ("-std=c++20", "-U_FORTIFY_SOURCE", "-fPIE")
 _KERNEL_FLAGS = ("-O1", "-g1", "-w", "-ffp-contract=off", "-fno-strict-aliasing")
-# What a thread loads is what the source says: g++ then neither merges loads nor takes them out of loops. clang++ has
-# no such switches, so that its counts can be lower where a source reads an element again; it makes no memcpy of loops.
+# What a thread loads is what the source says: nothing merges loads, takes them out of loops or leaves them out.
 _GCC_FLAGS = ("-fno-tree-fre", "-fno-tree-pre", "-fno-tree-dominator-opts", "-fno-tree-loop-im")
-_CLANG_FLAGS = ("-fno-builtin", "-fno-unroll-loops", "-fno-vectorize", "-fno-slp-vectorize")
+_CLANG_FLAGS = ("-O0", "-mllvm", "-tsan-instrument-read-before-write=1")
 _WATCHED = ("-fsanitize=thread",)
 _COUNTING = ("-DFUSEMAP_COUNT_OPERATIONS",)
 _LINES_OF_ERROR = 12
