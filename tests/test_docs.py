@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_readme import ROOT, Block, blocks, execute, steps
+from commands import execute
+from test_readme import ROOT, Block, blocks, steps
 
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = [(d, b) for d in DOCUMENTS for b in blocks(d.read_text(encoding="utf-8")) if b.language == "console"]

@@ -1,22 +1,22 @@
 """Every block of the README is run: commands with the output shown under them, Python, and the files they use.
 
-`./run X` is run as `X` in the environment of this test, which is what `./run` does after setting it up;
+`./run X` is run as `X` in the environment of this test, which is what `./run` does after setting it up, in a
+process of its own; `fusemap X` is run in this process;
 `./run test` is what runs this test (test_project.py holds that continuous integration runs it too).
 A line `...` in an output stands for any lines.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from commands import execute
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -59,15 +59,6 @@ def matches(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, "\n".join(line.rstrip() for line in printed.strip("\n").splitlines())) is not None
 
 
-def execute(argv: list[str], directory: Path) -> str:
-    """Standard output of a command that has to succeed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
-    done = subprocess.run(argv, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{shlex.join(argv)}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
 BLOCKS = blocks(README)
 SHOWN = {step.command.removeprefix("./run ") for block in BLOCKS for step in steps(block.text) if step.output}
 LINKS = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
@@ -98,7 +89,7 @@ def test_a_command_prints_what_the_readme_shows(block: Block, directory: Path) -
         assert step.command.startswith(("./run ", "fusemap "))
         command = step.command.removeprefix("./run ")
         if command != "test" and (step.output or command not in SHOWN):  # run once, where the output is shown
-            printed = execute(shlex.split(command), directory)
+            printed = execute(shlex.split(command), directory, alone=command != step.command)
             assert not step.output or matches(step.output, printed), f"{step.command} printed\n{printed}"
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import zoo
+from commands import execute
 from conftest import Outcome
 from passes_claims import claim_text
 from test_json_documents import Run
-from test_readme import ROOT, blocks, execute, matches, steps
+from test_readme import ROOT, blocks, matches, steps
 
 from fusemap.cli.taxonomy import report
 from fusemap.diagnostics import InputError

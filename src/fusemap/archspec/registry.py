@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any, Literal, TypeAlias
@@ -16,6 +17,7 @@ Kind: TypeAlias = Literal["arch", "workload", "components"]
 _FOLDERS: Mapping[Kind, str] = {"arch": "archs", "workload": "workloads", "components": "components"}
 
 
+@cache
 def names(kind: Kind) -> tuple[str, ...]:
     """The built-in names of a kind, sorted.
 
@@ -31,8 +33,9 @@ def is_path(reference: str) -> bool:
     return "/" in reference or "\\" in reference or reference.endswith((".yaml", ".yml"))
 
 
+@cache
 def built_in(kind: Kind, name: str) -> Document:
-    """The document of a built-in name, which must exist."""
+    """The document of a built-in name, which must exist; all who ask share it."""
     label = f"{_FOLDERS[kind]}/{name}.yaml"
     text = (resources.files("fusemap.archspec") / _FOLDERS[kind] / f"{name}.yaml").read_text("utf-8")
     return with_sources(parse_document(text, file=label))

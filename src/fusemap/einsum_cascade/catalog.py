@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fusemap.einsum_cascade.types import Cascade
 SUFFIX = ".cascade"
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The names of the built-in cascades, sorted.
 
@@ -35,11 +37,16 @@ def load(name_or_path: str | Path, *, operators: Operators = BUILTIN) -> Cascade
     text = str(name_or_path)
     known = names()
     if text in known:
-        return parse((_folder() / f"{text}{SUFFIX}").read_text(encoding="utf-8"), file=f"{text}{SUFFIX}")
+        return _built_in(text)
     path = Path(text)
     if isinstance(name_or_path, Path) or text.endswith(SUFFIX) or "/" in text or "\\" in text or _exists(path):
         return parse_file(path, operators=operators)
     raise input_error(f"unknown cascade {text!r}", hint=did_you_mean(text, known, noun="cascades"))
+
+
+@cache
+def _built_in(name: str) -> Cascade:
+    return parse((_folder() / f"{name}{SUFFIX}").read_text(encoding="utf-8"), file=f"{name}{SUFFIX}")
 
 
 def _folder() -> resources.abc.Traversable:

@@ -35,7 +35,10 @@ def shape_of(var: VarName) -> ShapeName:
 def rank_variables(expr: RankExpr) -> tuple[VarName, ...]:
     """Variables of a rank expression in order of first occurrence."""
     if isinstance(expr, Affine):
-        return tuple(dict.fromkeys(t.var for t in expr.terms if t.var is not None))
+        if len(expr.terms) == 1:  # nearly all are a variable alone
+            var = expr.terms[0].var
+            return () if var is None else (var,)
+        return tuple(dict.fromkeys([t.var for t in expr.terms if t.var is not None]))
     return output_variables(expr.access) if isinstance(expr, Lookup) else (expr.var,)
 
 
@@ -63,14 +66,14 @@ def walk(expr: Expr) -> Iterator[Expr]:
         node = pending.pop()
         yield node
         if isinstance(node, Apply):
-            pending += reversed(node.args)
+            pending += node.args[::-1]
         elif isinstance(node, Access):
-            pending += reversed([found.access for found in lookups(node)])
+            pending += [found.access for found in lookups(node)][::-1]
 
 
 def lookups(access: Access) -> tuple[Lookup, ...]:
     """The indices of an access that are read from a tensor: `IDX[j]` of `K[e, IDX[j]]`."""
-    return tuple(i.expr for i in access.indices if isinstance(i.expr, Lookup))
+    return tuple([i.expr for i in access.indices if isinstance(i.expr, Lookup)])
 
 
 def depends_on_data(einsum: Einsum) -> bool:
@@ -81,7 +84,7 @@ def depends_on_data(einsum: Einsum) -> bool:
 
 def accesses(einsum: Einsum) -> tuple[Access, ...]:
     """Tensors read by the Einsum, left to right, repetitions and index tensors included."""
-    return tuple(e for e in walk(einsum.expr) if isinstance(e, Access))
+    return tuple([e for e in walk(einsum.expr) if isinstance(e, Access)])
 
 
 def expr_rank_exprs(expr: Expr) -> tuple[RankExpr, ...]:
@@ -99,12 +102,12 @@ def variables_of(item: Einsum | Expr) -> tuple[VarName, ...]:
     """Variables in order of first occurrence: of an Einsum, left side first; conditions bind none."""
     if isinstance(item, Einsum):
         return tuple(dict.fromkeys((*output_variables(item.output), *variables_of(item.expr))))
-    return tuple(dict.fromkeys(v for e in expr_rank_exprs(item) for v in rank_variables(e)))
+    return tuple(dict.fromkeys([v for e in expr_rank_exprs(item) for v in rank_variables(e)]))
 
 
 def output_variables(output: Access) -> tuple[VarName, ...]:
     """Variables at the indices of an access, in order of first occurrence."""
-    return tuple(dict.fromkeys(v for i in output.indices for v in rank_variables(i.expr)))
+    return tuple(dict.fromkeys([v for i in output.indices for v in rank_variables(i.expr)]))
 
 
 def reduced_variables(output: Access, expr: Expr) -> tuple[VarName, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -208,6 +209,7 @@ class Dataflow:
         return expression.at(self.document.place(path))
 
 
+@cache
 def names() -> tuple[str, ...]:
     """Names of the built-in dataflows.
 
@@ -220,8 +222,7 @@ def names() -> tuple[str, ...]:
 def load_dataflow(name_or_path: str) -> Dataflow:
     """A built-in dataflow by name, or a YAML file by path; InputError when it is neither or is wrong."""
     if name_or_path in names():
-        text = (_library() / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-        return _extended(parse_document(text, file=f"{name_or_path}.yaml"), ())
+        return _built_in(name_or_path)
     path = Path(name_or_path)
     if not path.exists() and path.suffix not in (".yaml", ".yml"):
         hint = did_you_mean(name_or_path, names(), noun="dataflows")
@@ -272,8 +273,7 @@ def _extended(document: Document, above: tuple[str, ...]) -> Dataflow:
         if base not in names():
             hint = did_you_mean(base, names(), noun="dataflows")
             raise document.error(("extends",), f"unknown dataflow {base}", hint=hint)
-        text = (_library() / f"{base}.yaml").read_text(encoding="utf-8")
-        below = _extended(parse_document(text, file=f"{base}.yaml"), (*above, base))
+        below = _extended(_document_of(base), (*above, base))
         document = merge(below.document, document)
     return Dataflow(model=validate(document, DataflowModel), document=document)
 
@@ -288,6 +288,16 @@ def _row(dataflow: Dataflow, header: list[str], line: str) -> Mapping[str, float
         message = f"table row is not {len(header)} numbers: {line[:60]}"
         raise dataflow.document.error(("parameters", "table"), message)
     return row
+
+
+@cache
+def _built_in(name: str) -> Dataflow:
+    return _extended(_document_of(name), ())
+
+
+def _document_of(name: str) -> Document:
+    """The document of a built-in dataflow."""
+    return parse_document((_library() / f"{name}.yaml").read_text(encoding="utf-8"), file=f"{name}.yaml")
 
 
 def _library() -> resources.abc.Traversable:

@@ -19,6 +19,7 @@ class State:
 
     `ends` has the ends of each task's last runs, `retired` the times at which the last tiles of each load were
     used up, `done` the ends of each store; `pending` are stores that wait: (ready, store, iteration), earliest first.
+    `readers` of each task never change: its lag, how many of its last runs and how long after one they may wait.
     """
 
     free: list[int]
@@ -27,6 +28,7 @@ class State:
     retired: list[list[int]]
     uses: list[int]
     done: list[list[int]]
+    readers: tuple[tuple[int, int, int], ...]
     pending: deque[tuple[int, int, int]] = field(default_factory=deque)
     channel: int = 0
 
@@ -41,10 +43,11 @@ def first_state(program: TileProgram) -> State:
         retired=[[LONG_AGO] * load.depth for load in program.loads],
         uses=[0] * len(program.loads),
         done=[[LONG_AGO] * _power(program.lag + 2 + _distance(program, i)) for i in range(len(program.stores))],
+        readers=tuple((t.lag, spans[i], _delay(program, i)) for i, t in enumerate(program.tasks)),
     )
 
 
-def relative(state: State, program: TileProgram, slot: int, *, operands: bool) -> tuple[int, ...]:
+def relative(state: State, slot: int, *, operands: bool) -> tuple[int, ...]:
     """What the future depends on, relative to the earliest resource: equal tuples have equal futures.
 
     Times before that one cannot delay anything any more: what counts is which stores they are before, and of ends of
@@ -52,24 +55,32 @@ def relative(state: State, program: TileProgram, slot: int, *, operands: bool) -
     """
     base = min(*state.free, state.channel) if operands else min(state.free)
     found = [t - base for t in state.free]
-    for number, task in enumerate(program.tasks):
-        ring, last = state.ends[number], slot - 1 - task.lag
-        size, least = len(ring), -_delay(program, number)
-        found += [max(ring[(last - k) % size] - base, least) for k in range(_span(program, number))]
+    for ring, (lag, span, delay) in zip(state.ends, state.readers, strict=True):
+        found += [max(t - base, -delay) for t in _back_from(ring, slot - 1 - lag)[:span]]
     if operands:
         found.append(state.channel - base)
         found += [n - m for n, m in zip(state.loaded, state.uses, strict=True)]
         times: list[int] = []
         for ring, count in zip(state.retired, state.uses, strict=True):
-            times += [ring[(count + k) % len(ring)] for k in range(len(ring))]
+            oldest = count % len(ring)
+            times += ring[oldest:] + ring[:oldest]
         for ring in state.done:
-            times += [ring[(slot - k) % len(ring)] for k in range(len(ring))]
+            times += _back_from(ring, slot)
         for ready, store, iteration in state.pending:
             times.append(ready)
             found += [store, slot - iteration]
         waiting = [ready for ready, _, _ in state.pending if ready < base]
-        found += [t - base if t >= base else bisect_right(waiting, t) - len(waiting) - 1 for t in times]
+        first, before_all = waiting[0] if waiting else base, -len(waiting) - 1
+        found += [
+            t - base if t >= base else before_all if t < first else bisect_right(waiting, t) + before_all for t in times
+        ]
     return tuple(found)
+
+
+def _back_from(ring: list[int], last: int) -> list[int]:
+    """All entries, from number `last` backwards."""
+    newest = last % len(ring)
+    return ring[newest::-1] + ring[:newest:-1]
 
 
 def _span(program: TileProgram, producer: int) -> int:

@@ -68,7 +68,7 @@ class Steady:
             if digit < self.guard[level] or digit % self.every[level]:
                 continue
             if known is None:
-                known = relative(state, self.program, slot, operands=operands)
+                known = relative(state, slot, operands=operands)
                 if inner == 1:
                     self.every[level] = max(1, len(known) // 64)
             found = self._found(level, digit, known, real, now)
