@@ -25,6 +25,8 @@ from fusemap.loading import (
     WorkloadLike,
     as_cascade,
     as_workload,
+    list_archs,
+    list_workloads,
     load_bench,
     load_parts,
     rules_of,
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from fusemap.validation.audit import Audit
     from fusemap.validation.graph import CascadeGraph
     from fusemap.validation.reproduction import Reproduction
+    from fusemap.validation.sweep import sweep
+    from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
 
 __version__ = "0.1.0"
@@ -79,7 +83,9 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Timing": ("fusemap.sim.report", "Timing"),
         "Reproduction": ("fusemap.validation.reproduction", "Reproduction"),
         "Simulation": ("fusemap.sim.simulation", "Simulation"),
+        "SweepRun": ("fusemap.validation.sweep_run", "SweepRun"),
         "Workload": ("fusemap.archspec.types", "Workload"),
+        "sweep": ("fusemap.validation.sweep", "sweep"),
         "list_cascades": ("fusemap.einsum_cascade.catalog", "names"),
         "list_dataflows": ("fusemap.mappers.dataflow", "names"),
         "load_arch": ("fusemap.archspec.archs", "load_arch"),
@@ -105,6 +111,7 @@ __all__ = [
     "Report",
     "Reproduction",
     "Simulation",
+    "SweepRun",
     "Taxonomy",
     "Timing",
     "Workload",
@@ -126,6 +133,7 @@ __all__ = [
     "reproduce",
     "run",
     "simulate",
+    "sweep",
     "taxonomy",
     "timing",
 ]
@@ -357,20 +365,6 @@ def taxonomy() -> Taxonomy:
     from fusemap.validation.taxonomy_rows import taxonomy as analysed
 
     return analysed()
-
-
-def list_archs() -> tuple[str, ...]:
-    """Names of the built-in machines."""
-    from fusemap.archspec.registry import names
-
-    return names("arch")
-
-
-def list_workloads() -> tuple[str, ...]:
-    """Names of the built-in workloads; a sequence length follows the name: `BERT@4K`."""
-    from fusemap.archspec.registry import names
-
-    return names("workload")
 
 
 def _evaluation(

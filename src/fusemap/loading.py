@@ -68,3 +68,17 @@ def as_workload(workload: WorkloadLike) -> Workload:
     from fusemap.archspec import load_workload
 
     return load_workload(workload) if isinstance(workload, str) else workload
+
+
+def list_archs() -> tuple[str, ...]:
+    """Names of the built-in machines."""
+    from fusemap.archspec.registry import names
+
+    return names("arch")
+
+
+def list_workloads() -> tuple[str, ...]:
+    """Names of the built-in workloads; a sequence length follows the name: `BERT@4K`."""
+    from fusemap.archspec.registry import names
+
+    return names("workload")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 from fusemap.archspec.arithmetic import Value
-from fusemap.archspec.document import Document, merge, with_sources
+from fusemap.archspec.document import Document, Path, merge, with_sources
 from fusemap.archspec.extension import extension_faults, unused_parameters
 from fusemap.archspec.machines import build_machine
 from fusemap.archspec.registry import find, is_path
@@ -27,27 +28,52 @@ def load_arch(reference: str | os.PathLike[str], *, parameters: Mapping[str, Val
     >>> machine.array("array_2d").pes, machine.memory("global_buffer").capacity_bytes
     (16384, 16777216)
     """
+    return find_arch(reference).machine(parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchSource:
+    """An arch file that was read and merged over what it extends, from which many machines are made."""
+
+    name: str
+    document: Document = field(repr=False)
+    unused: tuple[Diagnostic, ...] = ()
+
+    def machine(
+        self, parameters: Mapping[str, Value] | None = None, given: Mapping[Path, Value] | None = None
+    ) -> Machine:
+        """The machine with some parameters replaced, and numbers `given` in place of those at paths of the file.
+
+        >>> source = find_arch("fusemax-cloud")
+        >>> source.machine({"pe": 128}, {("memories", "dram", "bandwidth"): 10**12}).memories[0].bandwidth_bytes_per_s
+        1000000000000
+        """
+        machine = build_machine(self.document, name=self.name, parameters=parameters, given=given)
+        if self.unused:  # last, because a parameter is often unused where its use is the fault
+            raise InputError(self.unused)
+        return machine
+
+
+def find_arch(reference: str | os.PathLike[str]) -> ArchSource:
+    """The file of a built-in name or a path, read but not yet a machine; InputError where it is none."""
     if isinstance(reference, str):
         identity, document = find("arch", reference)
         name = FilePath(reference).stem if is_path(reference) else reference
     else:
         identity, document = str(FilePath(reference).resolve()), with_sources(load_document(reference))
         name = FilePath(reference).stem
-    return _machine(document, identity, name, parameters)
+    return _source(document, identity, name)
 
 
 def parse_arch(text: str, *, file: str = "<arch>", parameters: Mapping[str, Value] | None = None) -> Machine:
     """The machine of a YAML text that is named `file` in errors (paths in it are relative to `file`)."""
     document = with_sources(parse_document(text, file=file))
-    return _machine(document, file, FilePath(file).stem, parameters)
+    return _source(document, file, FilePath(file).stem).machine(parameters)
 
 
-def _machine(document: Document, identity: str, name: str, parameters: Mapping[str, Value] | None) -> Machine:
+def _source(document: Document, identity: str, name: str) -> ArchSource:
     merged, unused = _extended(document, (identity,))
-    machine = build_machine(merged, name=name, parameters=parameters)
-    if unused:  # last, because a parameter is often unused where its use is the fault
-        raise InputError(unused)
-    return machine
+    return ArchSource(name=name, document=merged, unused=unused)
 
 
 def _extended(document: Document, chain: tuple[str, ...]) -> tuple[Document, tuple[Diagnostic, ...]]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeAlias
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
+import numpy as np
+
+from fusemap.archspec.batches import by_value
+from fusemap.archspec.decide import as_whole, is_whole, largest, smallest
 from fusemap.archspec.document import TextFault
+from fusemap.archspec.lanes import Divergence, Lanes
 
 Value: TypeAlias = int | float
 Operation: TypeAlias = Callable[[Mapping[str, Value]], Value]
@@ -70,8 +75,23 @@ def _reason(error: Exception) -> str:
 
 
 def _finite(value: Value) -> Value:
+    if isinstance(value, Lanes):
+        return _finite_lanes(value)
     if value.bit_length() > MAX_BITS if isinstance(value, int) else not math.isfinite(value):
         raise OverflowError
+    return value
+
+
+def _finite_lanes(value: Lanes) -> Lanes:
+    """The lanes, if all of them are finite; where integers are as long as checked here they are short of the limit."""
+    if value.whole:
+        long = value.bound.bit_length() > MAX_BITS and np.array([abs(v) >> MAX_BITS > 0 for v in value.values.tolist()])
+    else:
+        long = ~np.isfinite(value.values)
+    if np.all(long):
+        raise OverflowError
+    if np.any(long):
+        raise Divergence(np.asarray(long))
     return value
 
 
@@ -81,14 +101,14 @@ def divide(x: Value, y: Value) -> Value:
     >>> divide(12, 4), divide(1, 4)
     (3, 0.25)
     """
-    if isinstance(x, int) and isinstance(y, int) and y and x % y == 0:
+    if is_whole(x) and is_whole(y) and y and x % y == 0:
         return x // y
     return x / y
 
 
 def floor_divide(x: Value, y: Value) -> Value:
     """The integer floor(x / y), also for floats."""
-    return x // y if isinstance(x, int) and isinstance(y, int) else math.floor(x // y)
+    return x // y if is_whole(x) and is_whole(y) else math.floor(x // y)
 
 
 def power(x: Value, y: Value) -> Value:
@@ -128,13 +148,28 @@ def largest_divisor(n: Value, limit: Value) -> int:
     >>> largest_divisor(4096, 1000), largest_divisor(97, 96)
     (512, 1)
     """
-    if not isinstance(n, int) or n < 1:
+    if not is_whole(n) or n < 1:
         raise ValueError(f"largest_divisor takes a positive whole number, found {n}")
     if limit < 1:
         raise ValueError(f"nothing fits: the largest divisor of {n} that is <= {limit} does not exist")
+    if isinstance(n, Lanes) or isinstance(limit, Lanes):
+        return _largest_divisors(n, limit)
     if n <= limit:
-        return n
+        return int(n)
     return max(d for d in divisors(n) if d <= limit)
+
+
+def _largest_divisors(n: Any, limit: Any) -> Any:
+    """`largest_divisor` in every lane, of numbers known to be positive: one table of divisors for each number."""
+    lanes = n if isinstance(n, Lanes) else limit
+    numbers, limits = (v.values if isinstance(v, Lanes) else np.full(lanes.values.shape, v) for v in (n, limit))
+    found = numbers.copy()
+    for number in set(numbers[numbers > limits].tolist()):
+        smaller = (numbers == number) & (numbers > limits)
+        table = divisors(number)
+        places = np.searchsorted(np.array(table, dtype=limits.dtype), limits[smaller], side="right")
+        found[smaller] = np.array(table, dtype=numbers.dtype)[places - 1]
+    return Lanes(found, lanes.texts)
 
 
 @lru_cache(maxsize=1024)
@@ -171,23 +206,23 @@ BINARY: Mapping[str, Function] = {
     "/": Function(arity=_TWO, apply=divide),
     "//": Function(arity=_TWO, apply=floor_divide),
     "%": Function(arity=_TWO, apply=lambda x, y: x % y),
-    "**": Function(arity=_TWO, apply=power),
-    "==": Function(arity=_TWO, apply=lambda x, y: int(x == y)),
-    "!=": Function(arity=_TWO, apply=lambda x, y: int(x != y)),
-    "<": Function(arity=_TWO, apply=lambda x, y: int(x < y)),
-    "<=": Function(arity=_TWO, apply=lambda x, y: int(x <= y)),
-    ">": Function(arity=_TWO, apply=lambda x, y: int(x > y)),
-    ">=": Function(arity=_TWO, apply=lambda x, y: int(x >= y)),
+    "**": Function(arity=_TWO, apply=partial(by_value, power)),
+    "==": Function(arity=_TWO, apply=lambda x, y: as_whole(x == y)),
+    "!=": Function(arity=_TWO, apply=lambda x, y: as_whole(x != y)),
+    "<": Function(arity=_TWO, apply=lambda x, y: as_whole(x < y)),
+    "<=": Function(arity=_TWO, apply=lambda x, y: as_whole(x <= y)),
+    ">": Function(arity=_TWO, apply=lambda x, y: as_whole(x > y)),
+    ">=": Function(arity=_TWO, apply=lambda x, y: as_whole(x >= y)),
     "neg": Function(arity=_ONE, apply=lambda x: -x),
 }
 
 FUNCTIONS: Mapping[str, Function] = {
-    "min": Function(arity=Arity(least=1, most=20), apply=lambda *values: min(values)),
-    "max": Function(arity=Arity(least=1, most=20), apply=lambda *values: max(values)),
+    "min": Function(arity=Arity(least=1, most=20), apply=smallest),
+    "max": Function(arity=Arity(least=1, most=20), apply=largest),
     "ceil": Function(arity=_ONE, apply=math.ceil),
     "floor": Function(arity=_ONE, apply=math.floor),
-    "log2": Function(arity=_ONE, apply=log2),
-    "round": Function(arity=Arity(least=1, most=2), apply=round_to),
+    "log2": Function(arity=_ONE, apply=partial(by_value, log2)),
+    "round": Function(arity=Arity(least=1, most=2), apply=partial(by_value, round_to)),
     "largest_divisor": Function(arity=_TWO, apply=largest_divisor),
     "if": Function(arity=Arity(least=3, most=3), apply=lambda cond, a, b: a if cond else b),
 }

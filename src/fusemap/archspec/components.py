@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fusemap.archspec.arithmetic import Value
+from fusemap.archspec.decide import as_whole, written
 from fusemap.archspec.document import Place
 from fusemap.archspec.units import QuantityText
 from fusemap.diagnostics import Span, did_you_mean
@@ -160,18 +161,18 @@ def _sized(entry: Entry, bindings: Mapping[str, Value], file: str, place: Place)
     wanted = (bindings.get("capacity_bytes"), bindings.get("width_bits"))
     if None in wanted:
         raise place.error(f'component "{entry.name}" needs a capacity and a width')
-    capacity, width = int(wanted[0] or 0), int(wanted[1] or 0)
+    capacity, width = as_whole(wanted[0] or 0), as_whole(wanted[1] or 0)
     size = next((s for s in entry.sizes if (s.capacity_bytes, s.width_bits) == (capacity, width)), None)
     return Component(
         name=entry.name,
-        label=f'component "{entry.name}" ({size_text(capacity, width)})',
+        label=f'component "{entry.name}" ({written(size_text, capacity, width)})',
         energies=tuple((action, price.evaluate({})) for action, price in size.energies) if size else (),
         area_um2=size.area.evaluate({}) if size and size.area else None,
         table=file,
         place=place,
         sizes_with_energy=tuple(str(s) for s in entry.sizes if s.energies),
         sizes_with_area=tuple(str(s) for s in entry.sizes if s.area),
-        key=f"components.{entry.name}.sizes.{size.label if size else _new_label(capacity, width)}",
+        key=f"components.{entry.name}.sizes.{size.label if size else written(_new_label, capacity, width)}",
         sized=True,
     )
 

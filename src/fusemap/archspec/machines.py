@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.components import Component, ComponentTable
+from fusemap.archspec.decide import as_whole
 from fusemap.archspec.document import Document, Path, Place, select
 from fusemap.archspec.extension import unused_prices
 from fusemap.archspec.models import (
@@ -36,10 +37,16 @@ from fusemap.archspec.types import (
 from fusemap.diagnostics import InputError, did_you_mean
 
 
-def build_machine(document: Document, *, name: str, parameters: Mapping[str, Value] | None = None) -> Machine:
-    """The machine that a merged document describes."""
+def build_machine(
+    document: Document,
+    *,
+    name: str,
+    parameters: Mapping[str, Value] | None = None,
+    given: Mapping[Path, Value] | None = None,
+) -> Machine:
+    """The machine that a merged document describes, with numbers `given` by their path in it."""
     model = validate(document, ArchModel)
-    reader = Reader(document=document)
+    reader = Reader(document=document, given=given or {})
     if not resolve_parameters(reader, model.parameters, parameters):
         reader.finish()
     table = machine_table(model.table, document.place(("table",)), select(document, "components"))
@@ -49,8 +56,8 @@ def build_machine(document: Document, *, name: str, parameters: Mapping[str, Val
         name=model.name or name,
         description=model.description,
         clock_hz=clock,
-        word_bytes=int(word),
-        memories=tuple(_memory(reader, table, key, memory, int(word)) for key, memory in model.memories.items()),
+        word_bytes=as_whole(word),
+        memories=tuple(_memory(reader, table, key, memory, as_whole(word)) for key, memory in model.memories.items()),
         arrays=tuple(_array(reader, table, key, array) for key, array in model.arrays.items()),
         parts=_parts(reader, table, ("parts",), model.parts, None),
         parameters=tuple((key, reader.names[key]) for key in model.parameters),
@@ -78,10 +85,10 @@ def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel
     path: Path = ("memories", name)
     sources: list[tuple[str, str]] = []
     capacity = bandwidth = None
-    if model.capacity is not None:
+    if model.capacity is not None or (*path, "capacity") in reader.given:
         capacity, source = reader.quantity((*path, "capacity"), model.capacity)
         sources.append(("capacity_bytes", source))
-    if model.bandwidth is not None:
+    if model.bandwidth is not None or (*path, "bandwidth") in reader.given:
         bandwidth, source = reader.quantity((*path, "bandwidth"), model.bandwidth)
         sources.append(("bandwidth_bytes_per_s", source))
     width, source = reader.quantity((*path, "width"), model.width)
@@ -92,10 +99,10 @@ def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel
     latency, ports = _timing(reader, (*path, "timing"), model.timing, sources)
     return Memory(
         name=name,
-        capacity_bytes=None if capacity is None else int(capacity),
+        capacity_bytes=None if capacity is None else as_whole(capacity),
         bandwidth_bytes_per_s=bandwidth,
-        width_bits=int(width),
-        words_per_access=words_per_access(int(width), word_bytes),
+        width_bits=as_whole(width),
+        words_per_access=words_per_access(as_whole(width), word_bytes),
         on_chip=model.on_chip,
         component=component or _absent(model.component, place),
         sources=tuple(sources),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fusemap.archspec.arithmetic import Value
+from fusemap.archspec.decide import as_whole, is_whole
 from fusemap.archspec.document import Document, Path
 from fusemap.archspec.errors import describe
 from fusemap.archspec.expressions import Expression
@@ -18,9 +19,13 @@ LARGEST = 1 << 40
 
 @dataclass(slots=True, kw_only=True)
 class Reader:
-    """Evaluates the numbers of one document under its parameters; `finish` raises what went wrong."""
+    """Evaluates the numbers of one document under its parameters; `finish` raises what went wrong.
+
+    A number in `given` stands for the one at its path, whether the document has that or not.
+    """
 
     document: Document
+    given: Mapping[Path, Value] = field(default_factory=dict)
     names: dict[str, Value] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
@@ -42,8 +47,15 @@ class Reader:
         used = sorted({name for expression in expressions for name in expression.names()} & set(self.origins))
         return "; ".join([own, *(f"{name}: {self.origins[name]}" for name in used if self.origins[name] != own)])
 
-    def quantity(self, path: Path, text: QuantityText) -> tuple[Value, str]:
+    def replaced(self, path: Path) -> tuple[Value, str]:
+        """The number that is given for the one at `path`, and what to call its source."""
+        return self.given[path], f"{path[-1]} = {self.given[path]} given by the caller"
+
+    def quantity(self, path: Path, text: QuantityText | None) -> tuple[Value, str]:
         """The value of a quantity and its source; (1, "") after an error."""
+        if path in self.given:
+            return self.replaced(path)
+        assert text is not None, path
         place = self.document.place(path)
         try:
             return text.at(place).evaluate(self.names), self.source(path, text.amount)
@@ -61,16 +73,19 @@ class Reader:
 
     def whole(self, path: Path, expression: Expression) -> tuple[int, str]:
         """The value of an expression that must be a positive whole number, and its source; (1, "") after an error."""
+        if path in self.given:
+            given, source = self.replaced(path)
+            return as_whole(given), source
         value = self.number(path, expression)
         if value is None:
             return 1, ""
-        if not isinstance(value, int) or value < 1:
+        if not is_whole(value) or value < 1:
             self.fail(path, f"expected a positive whole number, found {describe(value)}")
             return 1, ""
         if value > LARGEST:
             self.fail(path, f"too large: more than 2^40, found {describe(value)}")
             return 1, ""
-        return value, self.source(path, expression)
+        return as_whole(value), self.source(path, expression)
 
 
 def resolve_parameters(

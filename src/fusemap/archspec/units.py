@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fusemap.archspec.arithmetic import Value
+from fusemap.archspec.batches import by_value
 from fusemap.archspec.document import Place, TextFault, text_place
 from fusemap.archspec.expressions import Expression, parse_text
 from fusemap.diagnostics import nearest
@@ -96,8 +97,11 @@ class QuantityText:
     def evaluate(self, names: Mapping[str, Value]) -> Value:
         """The value in the kind's unit, under the given names; an int when it is whole."""
         try:
-            amount = self.exact if self.exact is not None else Fraction(self.amount.evaluate_text(names))
-            return _convert(amount, self)
+            if self.exact is not None:
+                return _convert(self.exact, self)
+            amount = self.amount.evaluate_text(names)
+            value: Value = by_value(lambda number: _convert(Fraction(number), self), amount)
+            return value
         except TextFault as fault:
             raise fault.at(self.amount.place) from None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
-from fusemap.archspec.document import Document, TextFault, merge, text_place, with_sources
+from fusemap.archspec.document import Document, Place, TextFault, merge, text_place, with_sources
 from fusemap.archspec.models import WorkloadModel
 from fusemap.archspec.reader import LARGEST, Reader
 from fusemap.archspec.registry import find, is_path
@@ -33,14 +34,41 @@ def load_workload(reference: str) -> Workload:
     if not at:
         name, length_text = reference, ""
     place = text_place(reference, "<workload>")
-    identity, own = find("workload", name, place=place)
-    document = _extended(own, (identity,))
+    source = find_workload(name, place=place)
     try:
         length = parse_length(length_text, offset=len(name) + 1) if at else None
     except TextFault as fault:
         raise fault.at(place) from None
-    model = FilePath(name).stem if is_path(name) else name
-    return _build(document, model=model, length=length, reference=reference)
+    return _build(source.document, model=source.model, length=length, reference=reference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSource:
+    """A workload file that was read and merged over what it extends, for workloads of many lengths."""
+
+    model: str
+    document: Document = field(repr=False)
+
+    @property
+    def takes_length(self) -> bool:
+        """True when the file's ranks use LENGTH."""
+        ranks = validate(self.document, WorkloadModel).ranks
+        return any(_LENGTH in expression.names() for expression in ranks.values())
+
+    def at(self, length: int | None) -> Workload:
+        """The workload of a length.
+
+        >>> find_workload("BERT").at(4096).name
+        'BERT@4096'
+        """
+        reference = self.model if length is None else f"{self.model}@{length}"
+        return _build(self.document, model=self.model, length=length, reference=reference)
+
+
+def find_workload(name: str, *, place: Place | None = None) -> WorkloadSource:
+    """The file of a built-in name or a path, read but without a length; InputError where it is none."""
+    identity, own = find("workload", name, place=place)
+    return WorkloadSource(model=FilePath(name).stem if is_path(name) else name, document=_extended(own, (identity,)))
 
 
 def parse_workload(text: str, *, length: int | None = None, file: str = "<workload>") -> Workload:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("fusemap.cli.run:command", "Execute a cascade on NumPy arrays."),
         "evaluate": ("fusemap.cli.evaluate:command", "Cycles, energy and traffic of a cascade on an accelerator."),
         "map": ("fusemap.cli.map:command", "Find the best mapping of a cascade on an accelerator."),
+        "sweep": ("fusemap.cli.sweep:command", "Evaluate many points of a design space into a store."),
         "simulate": ("fusemap.cli.simulate:command", "Run a mapping and its binding in time; write a timeline."),
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),

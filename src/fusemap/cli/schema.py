@@ -31,6 +31,13 @@ def _space() -> dict[str, Any]:
     return {"$schema": DIALECT, **MapspaceModel.model_json_schema()}
 
 
+def _sweep() -> dict[str, Any]:
+    """The schema of a sweep's file."""
+    from fusemap.validation.sweep_model import SweepModel
+
+    return {"$schema": DIALECT, **SweepModel.model_json_schema()}
+
+
 KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType(
     {
         "arch": ("an accelerator: memories, arrays, operators", partial(registry.json_schema, "arch")),
@@ -38,6 +45,7 @@ KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType
         "workload": ("the rank sizes of a model", partial(registry.json_schema, "workload")),
         "dataflow": ("loop nests, keep sets and the binding in time", _dataflow),
         "space": ("what a search for a mapping may do", _space),
+        "sweep": ("the points of a design space", _sweep),
     }
 )
 

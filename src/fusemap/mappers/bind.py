@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
+from fusemap.archspec.decide import as_whole
 from fusemap.archspec.expressions import Expression
 from fusemap.archspec.types import Machine, Workload, absent_names, environment
 from fusemap.diagnostics import Diagnostic, DoesNotFit, InputError, Violation
@@ -117,9 +118,10 @@ def given_names(
 
 def _whole(names: LazyNames, name: str, dataflow: Dataflow) -> int:
     value = names[name]
-    if value != int(value) or value < 1:
+    if value != as_whole(value) or value < 1:
         raise dataflow.document.error(("tiles", name), f"{name} is {value:g}, expected a positive integer")
-    return int(value)
+    whole: int = as_whole(value)
+    return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,10 +309,10 @@ class _Binder:
             for k, stall in enumerate(stage.stalls):
                 path = ("binding", index, "stages", j, "stalls", k, "factor")
                 factor = self.dataflow.located(stall.factor, *path).evaluate(self.names)
-                if factor != int(factor) or factor < 0:
+                if factor != as_whole(factor) or factor < 0:
                     message = f"stall factor is {factor:g}, expected a whole number from 0"
                     raise self.dataflow.document.error(path, message)
-                stalls.append(Stall(einsum=stall.einsum, factor=int(factor), why=stall.why))
+                stalls.append(Stall(einsum=stall.einsum, factor=as_whole(factor), why=stall.why))
             work = tuple((array, tuple(einsums)) for array, einsums in stage.work.items())
             stages.append(Stage(name=stage.name, work=work, stalls=tuple(stalls)))
         return Phase(name=model.phase, stages=tuple(stages), pipelined=model.pipelined)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from fusemap.archspec.decide import as_whole
 from fusemap.archspec.document import Path
 from fusemap.archspec.expressions import Expression
 from fusemap.diagnostics import Diagnostic, InputError
@@ -45,10 +46,11 @@ def _renamed(space: EinsumSpace, name: str, reads: Mapping[str, str]) -> EinsumS
 def loop_bound(dataflow: Dataflow, names: Mapping[str, float], expression: Expression, path: Path) -> int:
     """The bound of a loop; InputError at `path` (which ends with its rank) unless it is a positive whole number."""
     value = dataflow.located(expression, *path).evaluate(names)
-    if value != int(value) or value < 1:
+    if value != as_whole(value) or value < 1:
         message = f"loop bound {expression} of {path[-1]} is {value:g}, expected a positive integer"
         raise dataflow.document.error(path, message)
-    return int(value)
+    whole: int = as_whole(value)
+    return whole
 
 
 def fusions(

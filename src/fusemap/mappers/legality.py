@@ -7,6 +7,7 @@ from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 
 from fusemap.archspec.arithmetic import largest_divisor
+from fusemap.archspec.decide import largest
 from fusemap.archspec.types import Machine
 from fusemap.diagnostics import DoesNotFit, Violation, did_you_mean
 from fusemap.mappers.room import group_words
@@ -116,7 +117,7 @@ def _registers(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> lis
             continue
         inside = [lv for lv in nest.levels[:i] if isinstance(lv, Fanout) and lv.array == array.name]
         instances = math.prod(loop.bound for lv in inside for loop in lv.loops)
-        limit = array.registers.depth_words * max(1, array.pes // instances)
+        limit = array.registers.depth_words * largest(1, array.pes // instances)
         held = {o.label: _held(nest, f"{array.name}.registers", o) for o in distinct(space.operands)}
         if sum(held.values()) > limit:
             what = f"{space.name} in {array.name}.registers"
@@ -186,7 +187,7 @@ def resident_words(
         for tensor, words in own.items():
             name = group.get(tensor, tensor)
             if words:
-                held[name] = max(held.get(name, 0), words)
+                held[name] = largest(held.get(name, 0), words)
     return held
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fusemap.archspec.arithmetic import largest_divisor
+from fusemap.archspec.decide import everywhere, largest, smallest
 from fusemap.archspec.types import Machine
 from fusemap.mappers.types import Fanout, Mapping, Problem
 
@@ -22,7 +23,8 @@ def padding_notes(problem: Problem, mapping: Mapping, machine: Machine) -> tuple
             dim = machine.array(level.array).dim(level.dim).extent
             for loop in level.loops:
                 extent = extents[loop.rank]
-                if 2 * max(loop.bound, largest_divisor(extent, dim)) <= min(extent, dim):
+                # of many points at once a note is for all or for none: it is no number
+                if everywhere(2 * largest(loop.bound, largest_divisor(extent, dim)) <= smallest(extent, dim)):
                     found[_sentence(loop.rank, extent, loop.bound, dim)] = None
     return tuple(found)
 

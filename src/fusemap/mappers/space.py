@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeAlias
 
+from fusemap.archspec.batches import by_value
 from fusemap.archspec.types import Workload
 from fusemap.diagnostics import Diagnostic, InputError, input_error
 from fusemap.einsum_cascade import scope
@@ -18,6 +20,8 @@ from fusemap.einsum_cascade.source import cascade_source
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum, Index
 from fusemap.mappers.recurrence import sequential_ranks
 from fusemap.mappers.types import EinsumSpace, Operand, Problem
+
+Sizes: TypeAlias = tuple[tuple[str, int], ...]
 
 _NOT_MAPPED = "`fusemap run` executes the cascade and counts its operations"
 
@@ -35,7 +39,9 @@ def make_problem(cascade: Cascade, workload: Workload, tiles: Mapping[str, int])
     structure = _structure(cascade, workload.batch)
     given = {k: v for k, v in {**workload.sizes, **tiles}.items() if k in structure.shapes}
     try:
-        resolved, extents = _extents(cascade, tuple(sorted(given.items())))
+        resolved, extents = by_value(
+            partial(_extents_of, cascade, tuple(sorted(given))), *map(given.get, sorted(given))
+        )
     except InputError:
         _require_sizes(cascade, given, workload)
         raise
@@ -117,10 +123,12 @@ def _structure(cascade: Cascade, batched: tuple[str, ...]) -> _Structure:
     )
 
 
-@lru_cache(maxsize=1024)
-def _extents(
-    cascade: Cascade, given: tuple[tuple[str, int], ...]
-) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+def _extents_of(cascade: Cascade, names: tuple[str, ...], *sizes: int) -> tuple[Sizes, Sizes]:
+    return _extents(cascade, tuple(zip(names, sizes, strict=True)))
+
+
+@lru_cache(maxsize=16384)
+def _extents(cascade: Cascade, given: Sizes) -> tuple[Sizes, Sizes]:
     """Sizes of all shapes, for which the cascade is shown to be executable, and extents of all variables."""
     sizes = check_sizes(cascade, dict(given))
     extents = tuple((str(v), extent(cascade, sizes, v)) for v in scope.all_variables(cascade))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fusemap.archspec.components import Quantity
+from fusemap.archspec.decide import somewhere
 from fusemap.archspec.types import Machine
 from fusemap.mappers.types import EinsumMapping, EinsumSpace
 from fusemap.mappers.units import units
@@ -117,7 +118,7 @@ def memory_rows(
         if not accounting.charges(place.name, space.name, tensor):
             continue
         for action, words, price in (("read", item.read_words, place.read), ("write", item.written_words, place.write)):
-            if words:
+            if somewhere(words):
                 yield Row(
                     einsum=space.name,
                     component=place.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fusemap.archspec.decide import largest
 from fusemap.einsum_cascade.notebook import table_html
 
 
@@ -55,7 +56,8 @@ class StageTime:
     @property
     def cycles(self) -> int:
         """max over arrays of busy cycles, plus stalls."""
-        return max((c for _, c in self.busy_cycles), default=0) + self.stall_cycles
+        longest: int = largest(0, *(cycles for _, cycles in self.busy_cycles))
+        return longest + self.stall_cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,8 @@ class PhaseTime:
     @property
     def latency_s(self) -> float:
         """max(compute, memory)."""
-        return max(self.compute_s, self.memory_s)
+        longer: float = largest(self.compute_s, self.memory_s)
+        return longer
 
     @property
     def bottleneck(self) -> str:

@@ -28,6 +28,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fusemap.archspec.decide import chosen
+from fusemap.archspec.lanes import Lanes
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Operand, Storage
 
 Count: TypeAlias = Any  # int, or an int64 array when many mappings are analysed at once
@@ -173,6 +175,8 @@ def _visits_and_instances(levels: Sequence[Level], ranks: frozenset[str]) -> tup
 
 def _select(bound: Count, product: Count, visited: Count) -> Count:
     """`product` where the loop really iterates; a loop of bound 1 re-fetches nothing."""
+    if isinstance(bound, Lanes):
+        return chosen(bound > 1, product, visited)
     if isinstance(bound, int):
         return product if bound > 1 else visited
     return np.where(bound > 1, product, visited)

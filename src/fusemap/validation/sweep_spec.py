@@ -1,0 +1,286 @@
+"""A sweep's file read: its axes and conditions, and every file that it names, loaded; every fault with its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path as FilePath
+from typing import Any
+
+from fusemap.archspec.archs import ArchSource, find_arch
+from fusemap.archspec.document import Document, Path, TextFault
+from fusemap.archspec.expressions import Expression, parse_text
+from fusemap.archspec.registry import is_path
+from fusemap.archspec.schema import validate
+from fusemap.archspec.types import Machine
+from fusemap.archspec.workloads import WorkloadSource, find_workload, parse_length
+from fusemap.archspec.yamlnodes import load_document, parse_document
+from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
+from fusemap.einsum_cascade.catalog import load as load_cascade
+from fusemap.einsum_cascade.printer import format_cascade
+from fusemap.einsum_cascade.types import Cascade
+from fusemap.mappers.dataflow import Dataflow, load_dataflow, read_table
+from fusemap.validation.sweep_axes import KINDS, Axis, axis_values, column_of
+from fusemap.validation.sweep_model import ConditionModel, Names, SweepModel, Values
+from fusemap.validation.sweep_space import Condition, Space
+
+BEST = "best"
+TEXTS = ("cascade", "dataflow", "arch", "workload")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The files behind the names of a sweep, read once; `dataflows` has no entry for `best`."""
+
+    cascades: dict[str, Cascade] = field(repr=False)
+    dataflows: dict[str, Dataflow] = field(repr=False)
+    archs: dict[str, ArchSource] = field(repr=False)
+    workloads: dict[str, tuple[WorkloadSource, int | None]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A sweep as it is evaluated: its points, what they name, how they are charged, and the digest of all that."""
+
+    name: str
+    space: Space
+    sources: Sources
+    accounting: str
+    energy: bool
+    arrays: tuple[str, ...]
+    digest: str
+
+
+def load_sweep(path: str | PathLike[str]) -> Sweep:
+    """The sweep of a YAML file; InputError lists every fault of the stage that refuses it, located."""
+    return sweep_of(load_document(path))
+
+
+def parse_sweep(text: str, *, file: str = "sweep.yaml") -> Sweep:
+    """The sweep of a YAML text that is named `file` in errors (paths in it are relative to `file`)."""
+    return sweep_of(parse_document(text, file=file))
+
+
+def sweep_of(document: Document) -> Sweep:
+    """The sweep that a document describes."""
+    model = validate(document, SweepModel)
+    reader = _Reader(document=document)
+    sources = reader.sources(model)
+    reader.finish()
+    machines = {name: source.machine() for name, source in sources.archs.items()}
+    axes = reader.axes(model, sources, machines)
+    reader.finish()
+    space = Space(axes=axes, conditions=reader.conditions(model, axes))
+    reader.finish()
+    return Sweep(
+        name=FilePath(document.file).stem,
+        space=space,
+        sources=sources,
+        accounting=model.accounting,
+        energy=model.energy,
+        arrays=tuple(dict.fromkeys(a.name for machine in machines.values() for a in machine.arrays)),
+        digest=_digest(model, space, sources),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    document: Document
+    errors: list[Diagnostic] = field(default_factory=list)
+
+    def fail(self, path: Path, message: str, *, hint: str = "", key: bool = False) -> None:
+        self.errors.append(self.document.diagnostic(path, message, hint=hint, key=key))
+
+    def finish(self) -> None:
+        if self.errors:
+            raise InputError(tuple(self.errors))
+
+    # --- names --------------------------------------------------------------------------------------
+
+    def sources(self, model: SweepModel) -> Sources:
+        return Sources(
+            cascades=self.each("cascade", model.cascade, self.cascade),
+            dataflows=self.each("dataflow", model.dataflow, self.dataflow),
+            archs=self.each("arch", model.arch, lambda name: find_arch(self.beside(name))),
+            workloads=self.each("workload", model.workload, lambda name: self.workload(name, model)),
+        )
+
+    def each(self, section: str, names: Names, load: Any) -> dict[str, Any]:
+        """What each name of a section stands for; a name that stands for nothing is an error at its place."""
+        found: dict[str, Any] = {}
+        for i, name in enumerate(_listed(names)):
+            path: Path = (section, i) if isinstance(names, list) else (section,)
+            if name in found:
+                self.fail(path, f'"{name}" is listed twice')
+                continue
+            try:
+                found[name] = load(name)
+            except InputError as error:
+                for d in error.diagnostics:  # of a name the place is here, of a fault in a file it is there
+                    here = d.span is None or d.span.file.startswith("<")
+                    self.errors.append(self.document.diagnostic(path, d.message, hint=d.hint) if here else d)
+        if not _listed(names):
+            self.fail((section,), "expected at least one name")
+        return {name: value for name, value in found.items() if value is not None}
+
+    def beside(self, name: str) -> str:
+        """A path as seen from the file that names it."""
+        return str(FilePath(self.document.file).parent / name) if is_path(name) else name
+
+    def cascade(self, name: str) -> Cascade:
+        return load_cascade(self.beside(name) if is_path(name) or not name.endswith(".cascade") else f"./{name}")
+
+    def dataflow(self, name: str) -> Dataflow | None:
+        return None if name == BEST else load_dataflow(self.beside(name))
+
+    def workload(self, name: str, model: SweepModel) -> tuple[WorkloadSource, int | None]:
+        base, at, length = name.rpartition("@")
+        source = find_workload(self.beside(base if at else name))
+        try:
+            fixed = parse_length(length, offset=len(base) + 1) if at else None
+        except TextFault as fault:
+            raise InputError((Diagnostic(message=fault.message, hint=fault.hint),)) from None
+        message = ""
+        if fixed is not None and model.length is not None:
+            message = f'"{name}" names a length, and "length" gives others: keep one of them'
+        elif source.takes_length and fixed is None and model.length is None:
+            message = f'"{name}" has no length: write {name}@4K, or give "length"'
+        elif not source.takes_length and (at or model.length is not None):
+            message = f'"{base or name}" takes no length: none of its ranks uses LENGTH'
+        if message:
+            raise InputError((Diagnostic(message=message),))
+        return source, fixed
+
+    # --- axes ---------------------------------------------------------------------------------------
+
+    def axes(self, model: SweepModel, sources: Sources, machines: dict[str, Machine]) -> tuple[Axis, ...]:
+        axes = [
+            Axis(column=section, section=section, key=section, values=tuple(_listed(getattr(model, section))))
+            for section in TEXTS
+        ]
+        if model.length is not None:
+            axes += self.axis(("length",), "length", "length", model.length)
+        for key, values in model.parameters.items():
+            self.known(("parameters", key), key, {n: [p for p, _ in m.parameters] for n, m in machines.items()})
+            axes += self.axis(("parameters", key), "parameters", key, values)
+        for key, values in model.machine.items():
+            self.known(("machine", key), key, {name: _numbers(machine) for name, machine in machines.items()})
+            axes += self.axis(("machine", key), "machine", key, values)
+        for key, values in model.sizes.items():
+            self.size(key, sources)
+            axes += self.axis(("sizes", key), "sizes", key, values)
+        self.distinct(axes)
+        return tuple(axes)
+
+    def axis(self, path: Path, section: str, key: str, values: Values) -> list[Axis]:
+        try:
+            found = axis_values(section, key, values)
+        except TextFault as fault:
+            self.fail(path, fault.message, hint=fault.hint)
+            return []
+        return [Axis(column=column_of(section, key), section=section, key=key, values=found)]
+
+    def known(self, path: Path, key: str, valid: dict[str, list[str]]) -> None:
+        for arch, names in valid.items():
+            if key not in names:
+                what = "parameter" if path[0] == "parameters" else "number"
+                self.fail(path, f"{arch} has no {what} {key}", hint=did_you_mean(key, names, noun="names"), key=True)
+                return
+
+    def size(self, key: str, sources: Sources) -> None:
+        """A size has to mean something for one of the combinations."""
+        valid = {str(s.name) for c in sources.cascades.values() for s in c.shapes}
+        valid |= {str(shape) for c in sources.cascades.values() for shape in _shapes(c)}
+        valid |= {tile for d in sources.dataflows.values() for tile in d.model.tiles}
+        valid |= {rank for source, _ in sources.workloads.values() for rank in _ranks(source)}
+        if key not in valid:
+            message = f"no rank or tile is named {key}"
+            self.fail(("sizes", key), message, hint=did_you_mean(key, sorted(valid), noun="names"), key=True)
+
+    def distinct(self, axes: Sequence[Axis]) -> None:
+        first: dict[str, Axis] = {}
+        for axis in axes:
+            other = first.setdefault(axis.column, axis)
+            if other is not axis:
+                message = f"{axis.key} stands under {other.section} and under {axis.section}: a column has one of them"
+                self.fail((axis.section, axis.key), message, key=True)
+
+    # --- conditions ---------------------------------------------------------------------------------
+
+    def conditions(self, model: SweepModel, axes: tuple[Axis, ...]) -> tuple[Condition, ...]:
+        return tuple(self.condition(("conditions", i), item, axes) for i, item in enumerate(model.conditions))
+
+    def condition(self, path: Path, item: str | ConditionModel, axes: tuple[Axis, ...]) -> Condition:
+        if isinstance(item, str):
+            return Condition(then=self.expression(path, item, axes))
+        names = self.chosen((*path, "if"), item.if_, axes)
+        if isinstance(item.then, str):
+            return Condition(names=names, then=self.expression((*path, "then"), item.then, axes))
+        return Condition(names=names, then=self.chosen((*path, "then"), item.then, axes))
+
+    def expression(self, path: Path, text: str, axes: tuple[Axis, ...]) -> Expression:
+        valid = [axis.column for axis in axes if axis.numeric]
+        place = self.document.place(path)
+        try:
+            found = parse_text(text, place)
+        except TextFault as fault:
+            raise fault.at(place) from None
+        for name in sorted(found.names() - set(valid)):
+            offset = text.find(name)
+            hint = did_you_mean(name, valid, noun="columns") or "no column has numbers"
+            self.errors.append(place.diagnostic(f'unknown name "{name}"', hint=hint, offset=offset, length=len(name)))
+        return found
+
+    def chosen(
+        self, path: Path, names: dict[str, Names], axes: tuple[Axis, ...]
+    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        by_name = {axis.column: axis.values for axis in axes if not axis.numeric}
+        for column, wanted in names.items():
+            if column not in by_name:
+                hint = did_you_mean(column, list(by_name), noun="names")
+                self.fail((*path, column), f"expected one of {', '.join(by_name)}, found {column}", hint=hint, key=True)
+                continue
+            for i, name in enumerate(_listed(wanted)):
+                if name not in by_name[column]:
+                    at: Path = (*path, column, i) if isinstance(wanted, list) else (*path, column)
+                    hint = did_you_mean(name, list(by_name[column]), noun=f"values of {column}")
+                    self.fail(at, f'no {column} of this sweep is "{name}"', hint=hint)
+        return tuple((column, tuple(_listed(wanted))) for column, wanted in names.items())
+
+
+def _listed(names: Names) -> list[str]:
+    return names if isinstance(names, list) else [names]
+
+
+def _numbers(machine: Machine) -> list[str]:
+    """The numbers of a machine that a sweep can replace."""
+    found = ["clock", "word"]
+    found += [f"{m.name}.{what}" for m in machine.memories for what in KINDS if what not in ("clock", "word")]
+    return found + [f"{a.name}.{dim.name}" for a in machine.arrays for dim in a.dims]
+
+
+def _shapes(cascade: Cascade) -> Iterable[Any]:
+    from fusemap.einsum_cascade.scope import known_shapes
+
+    return known_shapes(cascade)
+
+
+def _ranks(source: WorkloadSource) -> list[str]:
+    data = source.document.data
+    return list(data["ranks"]) if isinstance(data, dict) and isinstance(data.get("ranks"), dict) else []
+
+
+def _digest(model: SweepModel, space: Space, sources: Sources) -> str:
+    """A hash of everything that a result depends on: values, conditions, charging, and the files as they are read."""
+    parts = [
+        [[axis.column, axis.section, [repr(value) for value in axis.values]] for axis in space.axes],
+        model.model_dump(mode="json", by_alias=True, include={"conditions", "accounting", "energy"}),
+        {name: format_cascade(cascade) for name, cascade in sources.cascades.items()},
+        {n: [d.document.data, [sorted(r.items()) for r in read_table(d)]] for n, d in sources.dataflows.items()},
+        {name: [source.document.data, repr(source.machine().table)] for name, source in sources.archs.items()},
+        {name: source.document.data for name, (source, _) in sources.workloads.items()},
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
