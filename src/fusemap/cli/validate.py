@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,51 +17,97 @@ from fusemap.validation.simulators import Agreement, CrossCheck, cross_check, lo
 from fusemap.validation.study import load_study
 from fusemap.validation.tables import agreement_sentences
 
+if TYPE_CHECKING:
+    from fusemap.validation.cuda_check import CudaCheck
+
 WIDTH = 100
-CHECKS = ("simulators", "published", "all")
+CHECKS = ("simulators", "published", "cuda", "all")
 PICTURES = ("png", "pdf", "svg")
 
 
-@click.command("validate", short_help="Check the simulators against each other, and published numbers.")
+@click.command("validate", short_help="Check the models against each other, published numbers and kernels.")
 @click.argument("check", type=click.Choice(CHECKS))
-@click.option("--figure", metavar="FILE", help="Draw the cross-check of the simulators (.png, .pdf, .svg).")
+@click.option("--figure", metavar="FILE", help="Draw the simulators' or the kernels' cross-check (.png, .pdf, .svg).")
+@click.option("--kernel", "kernels", metavar="NAME", multiple=True, help="Of the kernels only this (repeatable).")
+@click.option("--record", metavar="FILE", help="Measure the kernels on this machine's GPU first and write that here.")
+@click.option("--recording", "read", metavar="FILE", multiple=True, help="Hold this recording too (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(check: str, figure: str | None, as_json: bool) -> int:
-    """Run CHECK: simulators, published, or all.
+def command(
+    check: str, figure: str | None, kernels: tuple[str, ...], record: str | None, read: tuple[str, ...], as_json: bool
+) -> int:
+    """Run CHECK: simulators, published, cuda, or all.
 
     simulators: formula, tile events and every processing element in every cycle, on one grid of configurations.
-    published: the values of the FuseMax study. The exit code is 1 where something does not agree.
+    published: the values of the FuseMax study. cuda: attention kernels executed from their source and from PTX, held
+    against what cascade and mapping predict (no GPU is needed). The exit code is 1 where something does not agree.
 
     \b
     Example:
       fusemap validate simulators
+      fusemap validate cuda --kernel 3pass
     """
+    _check_options(check, figure, cuda_only={"--kernel": kernels, "--record": record, "--recording": read})
+    crossed = cross_check(load_grid(), _progress) if check in ("simulators", "all") else None
+    met = reproduce(load_bench(load_study("fusemax")), "published") if check in ("published", "all") else None
+    executed = _executed(kernels, record, read) if check in ("cuda", "all") else None
     if figure is not None:
-        suffix_of(figure, PICTURES)
-        if check == "published":
-            raise input_error("--figure is of the check simulators")
-    crossed = cross_check(load_grid(), _progress) if check != "published" else None
-    met = reproduce(load_bench(load_study("fusemax")), "published") if check != "simulators" else None
-    if figure is not None:
-        from fusemap.validation.simulators_figure import render_fidelities
-
-        write_whole(figure, render_fidelities(suffix_of(figure, PICTURES)))
-    agrees = (crossed is None or crossed.agrees) and (met is None or met.agrees)
+        write_whole(figure, _picture(suffix_of(figure, PICTURES), executed))
+    agrees = all(found is None or found.agrees for found in (crossed, met, executed))
     if as_json:
-        emit_json(_document(crossed, met, agrees=agrees))
-    else:
-        blocks = [*(simulators_page(crossed) if crossed else ()), *(_published(met) if met else ())]
-        click.echo("\n\n".join([*blocks, *([f"wrote {figure}"] if figure else [])]))
+        emit_json(_document(crossed, met, executed, agrees=agrees))
+        return 0 if agrees else 1
+    blocks = [*(simulators_page(crossed) if crossed else ()), *(_published(met) if met else ())]
+    if executed is not None:
+        from fusemap.cli.validate_cuda import cuda_page
+
+        blocks += cuda_page(executed)
+    click.echo("\n\n".join([*blocks, *([f"wrote {figure}"] if figure else [])]))
     return 0 if agrees else 1
 
 
-def _document(crossed: CrossCheck | None, met: Reproduction | None, *, agrees: bool) -> dict[str, object]:
-    found: dict[str, object] = {"schema": "fusemap/validate/1", "agrees": agrees}
-    if crossed is not None:
-        found["simulators"] = crossed.to_json()
-    if met is not None:
-        found["published"] = met.to_json()
-    return found
+def _check_options(check: str, figure: str | None, cuda_only: dict[str, object]) -> None:
+    """InputError for an option that the check does not have."""
+    if figure is not None:
+        suffix_of(figure, PICTURES)
+        if check in ("published", "all"):
+            raise input_error("--figure is of the checks simulators and cuda")
+    if check != "cuda":
+        for option, value in cuda_only.items():
+            if value:
+                raise input_error(f"{option} is of the check cuda")
+
+
+def _executed(kernels: tuple[str, ...], record: str | None, read: tuple[str, ...]) -> CudaCheck:
+    """The kernels' cross-check, with the recordings that there are, are made or are given."""
+    from pathlib import Path
+
+    from fusemap.validation.cuda_check import check_kernels
+    from fusemap.validation.cuda_gpu_recording import read_recording, recordings
+
+    found = {**recordings(), **{Path(file).name: read_recording(file) for file in read}}
+    if record is not None:
+        from fusemap.validation.cuda_gpu_run import record_gpu
+
+        found[Path(record).name] = record_gpu(Path(record), kernels, say=lambda text: click.echo(text, err=True))
+    return check_kernels(kernels or None, recorded=found, progress=_progress)
+
+
+def _picture(suffix: str, executed: CudaCheck | None) -> bytes:
+    if executed is not None:
+        from fusemap.validation.cuda_figure import render_kernels
+
+        return render_kernels(executed, suffix)
+    from fusemap.validation.simulators_figure import render_fidelities
+
+    return render_fidelities(suffix)
+
+
+def _document(
+    crossed: CrossCheck | None, met: Reproduction | None, executed: CudaCheck | None, *, agrees: bool
+) -> dict[str, object]:
+    parts = {"simulators": crossed, "published": met, "cuda": executed}
+    found = {name: part.to_json() for name, part in parts.items() if part is not None}
+    return {"schema": "fusemap/validate/1", "agrees": agrees, **found}
 
 
 def _progress(number: int, of: int) -> None:

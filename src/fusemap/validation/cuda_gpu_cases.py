@@ -19,7 +19,7 @@ Sizes = Mapping[str, int]
 SMALL: tuple[Sizes, ...] = (
     MappingProxyType({"P": 256, "M": 256, "E": 32, "F": 32}),
     MappingProxyType({"P": 64, "M": 1024, "E": 32, "F": 32}),
-    MappingProxyType({"P": 512, "M": 128, "E": 32, "F": 32}),
+    MappingProxyType({"P": 512, "M": 512, "E": 32, "F": 32}),
     MappingProxyType({"P": 128, "M": 512, "E": 64, "F": 32}),
 )
 # |K| is 256 MiB in fp32: five times the 50 MB of an H100's L2 (NVIDIA H100 data sheet), so that DRAM sees each pass.

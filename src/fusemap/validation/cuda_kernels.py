@@ -26,16 +26,32 @@ class LaunchModel(SpecModel):
     arguments: list[str]
 
 
+class PredictionModel(SpecModel):
+    """What predicts a kernel's counts: files beside it, and where they claim less than exact counts.
+
+    `cascade` is what the kernel computes operation by operation, `mapping` how it does so, `compiled` the mapping
+    that a compiler makes of it where that differs. The operations of the cascade are at least 1 - `repeated` of the
+    kernel's, for the reason `why`.
+    """
+
+    cascade: str
+    mapping: str
+    compiled: str | None = None
+    repeated: float = 0
+    why: str = ""
+
+
 class KernelModel(SpecModel):
     """A kernel: `constants` are compiled in (-D), `tensors` are row-major shapes; those in `scratch` start undefined.
 
-    `inputs` and `outputs` name tensors of the cascade that the kernel computes; the expressions of `whole` must be
-    whole numbers, as grids and shapes must.
+    `cascade` is the algorithm in the library. `inputs` and `outputs` name tensors of it; the expressions of `whole`
+    must be whole numbers, as grids and shapes must.
     """
 
     description: str
     file: str
     cascade: str
+    prediction: PredictionModel
     constants: dict[str, ExpressionField]
     whole: list[ExpressionField] = Field(default_factory=list)
     tensors: dict[str, list[ExpressionField]]
@@ -46,11 +62,12 @@ class KernelModel(SpecModel):
 
 
 class KernelsModel(SpecModel):
-    """All kernels; `sizes` are those that a kernel runs with by default."""
+    """All kernels; `sizes` are a kernel's by default, `checked` those at which predictions are held against runs."""
 
     description: str
     source: str
     sizes: dict[str, int]
+    checked: list[dict[str, int]]
     kernels: dict[str, KernelModel]
 
 
@@ -79,11 +96,17 @@ class Kernel:
     outputs: tuple[str, ...]
     scratch: tuple[str, ...]
     launches: tuple[Launch, ...]
+    prediction: PredictionModel | None = None
 
 
 def kernel_names() -> tuple[str, ...]:
     """The built-in kernels."""
     return tuple(_model().kernels)
+
+
+def checked_sizes() -> tuple[Mapping[str, int], ...]:
+    """The sizes at which every kernel is held against its prediction."""
+    return tuple(MappingProxyType(sizes) for sizes in _model().checked)
 
 
 def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
@@ -131,6 +154,7 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
             )
             for i, launch in enumerate(found.launches)
         ),
+        prediction=found.prediction,
     )
 
 

@@ -1,0 +1,111 @@
+"""Kernels as a picture: what reading K again costs, and where the bytes of each kernel go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fusemap.validation.cuda_check import CudaCheck, Executor, KernelCheck
+from fusemap.validation.waterfall import RC, figure_bytes
+
+WIDTH_IN, HEIGHT_IN = 7.0, 3.1
+KIB, MIB = 1 << 10, 1 << 20
+MARKS: tuple[tuple[Executor, str, str], ...] = (("source", "o", "source, executed"), ("ptx", "x", "PTX, executed"))
+PARTS = (  # Okabe and Ito
+    ("Q", ("Q",), "#CC79A7"),
+    ("K", ("K",), "#0072B2"),
+    ("V", ("V",), "#56B4E9"),
+    ("AV", ("AV",), "#009E73"),
+    ("between kernels", (), "#E69F00"),
+)
+WIDEST = 2.9  # MiB; a longer bar is cut, with its length beside it
+
+
+def render_kernels(found: CudaCheck, suffix: str) -> bytes:
+    """The picture of the first sizes of a check, as the content of a `png`, `pdf` or `svg` file."""
+    return figure_bytes(lambda: draw_kernels(_first(found)), suffix, "the cross-check of CUDA kernels")
+
+
+def _first(found: CudaCheck) -> list[KernelCheck]:
+    sizes = [tuple(c.sizes[name] for name in ("P", "M", "E", "F")) for c in found.checks]
+    return [check for check, size in zip(found.checks, sizes, strict=True) if size == sizes[0]]
+
+
+def draw_kernels(checks: Sequence[KernelCheck]) -> Figure:
+    """Left: K traffic of all threads against the passes of a block. Right: bytes by tensor, as written and compiled."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN))
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
+        _passes(left, checks)
+        _bytes(right, checks)
+        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.155, top=0.9, wspace=0.42)
+        return figure
+
+
+def _passes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
+    """K loads over compulsory loads per block row: passes predicted, and executed."""
+    shown = [check for check in checks if "BP" in check.sizes and check.sizes["BP"] == checks[0].sizes["BP"]]
+    shown = [check for check in shown if check.prediction.tensors["K"].exact]
+    one = next(check.prediction.tensors["K"] for check in shown)
+    per_pass = 4 * one.loads / one.passes / KIB
+    axes.plot(
+        [0.5, 3.5], [0.5 * per_pass, 3.5 * per_pass], color="#999999", lw=0.8, label="predicted: P / BP |K| per pass"
+    )
+    for executor, mark, label in MARKS:
+        points = [
+            (_executed(c, "passes of K", executor), 4 * _executed(c, "loads of K", executor) / KIB) for c in shown
+        ]
+        hollow = "none" if mark == "o" else None
+        axes.plot(
+            *zip(*points, strict=True), mark, ms=7 if mark == "o" else 5, mfc=hollow, color="#0072B2", label=label
+        )
+    for passes in sorted({c.prediction.tensors["K"].passes for c in shown}):
+        names = [c.kernel for c in shown if c.prediction.tensors["K"].passes == passes]
+        axes.annotate("\n".join(names), (passes, passes * per_pass), (7, -4), textcoords="offset points", va="top")
+    axes.set_xlim(0.5, 3.9)
+    axes.set_ylim(0, 3.6 * per_pass)
+    axes.set_xticks([1, 2, 3])
+    axes.set_xlabel("passes of a block over K")
+    axes.set_ylabel("K loaded by all threads (KiB)")
+    axes.legend(loc="upper left", frameon=False, handlelength=1.4)
+    axes.set_title("Reading K again", loc="left")
+
+
+def _executed(check: KernelCheck, name: str, executor: Executor) -> float:
+    found = next(c for c in check.counts if c.name == name)
+    return float(found.executed[executor])
+
+
+def _bytes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
+    """Bytes loaded and stored by all threads per kernel and tensor."""
+    for row, check in enumerate(checks):
+        for half, executor in ((-0.2, "source"), (0.2, "ptx")):
+            _bar(axes, row + half, check, executor)
+    for label, _, colour in PARTS:
+        axes.barh([0], [0], color=colour, label=label)
+    axes.set_yticks(range(len(checks)), [c.kernel for c in checks])
+    axes.invert_yaxis()
+    axes.set_xlim(0, WIDEST)
+    axes.set_xlabel("loaded and stored by all threads (MiB)")
+    axes.legend(loc="upper right", frameon=False, handlelength=1.2)
+    axes.set_title("Bytes of all threads: as written, below compiled", loc="left")
+
+
+def _bar(axes: Axes, at: float, check: KernelCheck, executor: str) -> None:
+    start = 0.0
+    named = {name for _, names, _ in PARTS for name in names}
+    for _, names, colour in PARTS:
+        tensors = names or tuple(t for t in check.prediction.tensors if t not in named)
+        width = sum(_moved(check, tensor, executor) for tensor in tensors)
+        axes.barh([at], [width], left=[start], height=0.36, color=colour, lw=0)
+        start += width
+    if start > WIDEST:
+        axes.text(WIDEST * 0.985, at, f"{start:.1f} MiB \N{RIGHTWARDS ARROW}", va="center", ha="right", color="white")
+
+
+def _moved(check: KernelCheck, tensor: str, executor: str) -> float:
+    names = (f"loads of {tensor}", f"stores of {tensor}")
+    return sum(4 * c.executed.get(executor, 0) for c in check.counts if c.name in names) / MIB  # type: ignore[call-overload]

@@ -1,0 +1,236 @@
+"""Predictions from cascade and mapping against executed kernels; wrong predictions and wrong kernels are caught."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Outcome
+from cuda_source_cases import NO_COMPILER, edited
+
+from fusemap.diagnostics import DoesNotFit, InputError
+from fusemap.einsum_cascade import load, run
+from fusemap.einsum_cascade.scope import known_shapes
+from fusemap.mappers.dataflow import Dataflow, parse_dataflow
+from fusemap.validation import cuda_check
+from fusemap.validation.cuda_check import CudaCheck, KernelCheck, check_kernel, check_kernels, make_inputs, reference
+from fusemap.validation.cuda_kernels import Kernel, checked_sizes, kernel_names, load_kernel
+from fusemap.validation.cuda_prediction import Prediction, gpu, peak_operations, predict
+
+needs_compiler = pytest.mark.skipif(NO_COMPILER, reason="needs g++ or clang++")
+KERNELS = Path(cuda_check.__file__).parent / "kernels"
+SMALL = {"P": 64, "M": 128}
+
+# The specification's reference table: loads, passes and sectors of K, loads of V, multiplications and additions.
+TABLE = {
+    "3pass": (196_608, 3, 24_576, 65_536, 16_982_016),
+    "2pass": (131_072, 2, 16_384, 65_536, 12_918_784),
+    "1pass": (65_536, 1, 8_192, 65_536, 10_756_096),
+    "3pass-spilled": (65_536, 1, 8_192, 65_536, 8_527_872),
+}
+PROVEN = {"3pass": 3, "3pass-spilled": 3, "2pass": 2, "1pass": 1, "1pass-warp": 1, "1pass-causal": 1, "splitk": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("NVCC", "no-such-compiler")  # PTX as recorded, wherever the tests run
+        yield
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_reference_table_is_predicted(name: str) -> None:
+    found = predict(load_kernel(name))
+    k, v = found.tensors["K"], found.tensors["V"]
+    assert (k.loads, k.passes, k.loads * 4 // 32, v.loads, found.operations["mul+add"]) == TABLE[name]
+    scores = [found.tensors[t] for t in ("QK", "SN") if t in found.tensors]
+    spilled = 131_072 if name == "3pass-spilled" else 0
+    assert sum(t.loads for t in scores) == sum(t.stores for t in scores) == spilled
+
+
+@pytest.mark.parametrize("name", kernel_names())
+def test_passes_are_those_that_analyze_proves(name: str) -> None:
+    found = predict(load_kernel(name))
+    assert (found.proven, found.stored) == (PROVEN[name], 1)
+    made_of_k = [t for t in found.tensors.values() if t.tensor in ("K", "QK", "SN") and t.loads]
+    assert sum(t.passes for t in made_of_k) >= found.proven  # over K, and over what is as long as K and made of it
+    assert found.compulsory_bytes <= found.load_bytes + found.store_bytes
+
+
+@needs_compiler
+@pytest.mark.parametrize("sizes", checked_sizes(), ids=lambda sizes: "-".join(map(str, sizes.values())))
+@pytest.mark.parametrize("name", kernel_names())
+def test_kernels_do_what_is_predicted(name: str, sizes: dict[str, int]) -> None:
+    recorded = {"E", "F"}.isdisjoint(sizes)  # other constants need a compiler
+    found = check_kernel(load_kernel(name, sizes), executors=("source", "ptx") if recorded else ("source",))
+    assert found.disagreements() == ()
+    assert set(found.errors) == ({"source", "ptx"} if recorded else {"source"})
+    least = {c.name: c for c in found.counts}["sectors of K"] if name != "1pass-causal" else None
+    assert least is None or set(least.executed.values()) == set(least.predicted.values())
+
+
+@pytest.mark.parametrize("name", kernel_names())
+def test_a_kernels_cascade_computes_its_algorithm(name: str) -> None:
+    kernel = load_kernel(name, SMALL)
+    assert kernel.prediction is not None
+    cascade = load(KERNELS / kernel.prediction.cascade)
+    inputs = make_inputs(kernel)
+    chunks = {"M0": kernel.constants.get("M0", kernel.constants["BM"]), "L": 32, "K0": kernel.constants["BM"] // 32}
+    known = {"E": 32, "F": 32, **SMALL}
+    sizes = known | {s: size for s, size in chunks.items() if s in known_shapes(cascade)}
+    found = run(cascade, sizes, {t: values.astype(np.float64).T for t, values in inputs.items()})
+    wanted = reference(kernel, inputs)["AV"]
+    assert np.abs(found["AV"].T - wanted).max() < 1e-12 * np.abs(wanted).max()
+
+
+def mapped(kernel: Kernel, old: str, new: str) -> Dataflow:
+    """The kernel's mapping with a piece of its text replaced."""
+    assert kernel.prediction is not None
+    text = (KERNELS / kernel.prediction.mapping).read_text()
+    assert old in text
+    return parse_dataflow(text.replace(old, new))
+
+
+# What is wrong with a mapping, and the counts that then do not hold.
+MAPPINGS = {
+    "3pass": ("loops: [m: M / BM], keep: [K]}", "loops: [m: M / BM], keep: [K, Q]}", {"loads of Q"}),
+    "2pass": ("loops: [m: M / BM], keep: [K, V, AV]}", "loops: [m: M / BM], keep: [V, AV]}", {"loads of K"}),
+    "1pass": ("SLNV: {nest: thread, keep: {shared: [BV]}}", "SLNV: {nest: thread}", {"loads of V"}),
+    "3pass-spilled": ("keep: {hbm: [SN], shared: [V]}", "keep: {shared: [V]}", {"loads of SN"}),
+    "splitk": ("GM: {nest: merge, keep: {hbm: [LM]}}", "GM: {nest: merge}", {"loads of LM"}),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_a_wrong_prediction_is_caught(name: str) -> None:
+    old, new, counts = MAPPINGS[name]
+    kernel = load_kernel(name, SMALL)
+    wrong = predict(kernel, dataflow=mapped(kernel, old, new))
+    found = check_kernel(kernel, executors=("source",), predictions={"source": wrong})
+    assert counts <= named(found) <= {f"{what} of {t}" for what in WHAT for t in kernel.shapes} | {"bytes"}
+
+
+WHAT = ("loads", "stores", "passes", "sectors")
+
+
+def named(found: KernelCheck) -> set[str]:
+    """The counts that do not hold, and what else is wrong."""
+    return {text.partition(":")[0] for text in found.disagreements()}
+
+
+@needs_compiler
+def test_a_compiler_that_keeps_more_in_registers_is_another_prediction() -> None:
+    kernel = load_kernel("1pass-warp", SMALL)
+    both = predict(kernel)
+    found = check_kernel(kernel, predictions={"source": both, "ptx": both})
+    assert named(found) == {"loads of Q", "passes of Q", "bytes"}
+    assert all("ptx" in text for text in found.disagreements())
+
+
+# An edit of a kernel, and what then does not hold.
+EDITS = {
+    "reads K once more": ("1pass", "q[e] * BK[m1 + m0][e]", "q[e] * K[(m + m1 + m0) * E + e]", {"loads of K", "bytes"}),
+    "leaves a pass out": (
+        "3pass",
+        "SD += expf(QK - GM);",
+        "SD += expf(QK - GM); if (m1 > 0) break;",
+        {"exp", "source"},
+    ),
+    "forgets the correction": ("1pass", "RD *= PRM;", "", {"mul+add", "source"}),
+    "a product too many": ("2pass", "SNV[f] * part", "SNV[f] * part * 1.0f", {"mul+add"}),
+    "stores twice": ("1pass", "AV[p * F + f] = RNV", "AV[p * F + f] = 0.0f, AV[p * F + f] = RNV", {"stores of AV"}),
+    "goes beside K": ("2pass", "BK[i / E][i % E] = K[m * E + i];", "BK[i / E][i % E] = K[m * E + i + 1];", {"source"}),
+    "a barrier that is not reached": ("1pass", "__syncthreads();", "if (p % 2) __syncthreads();", {"source"}),
+    "sums in another order": (
+        "1pass",
+        "for (int e = 0; e < E; ++e) s +=",
+        "for (int e = E - 1; e >= 0; --e) s +=",
+        set(),
+    ),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("what", EDITS)
+def test_a_wrong_kernel_is_caught(what: str) -> None:
+    name, old, new, counts = EDITS[what]
+    found = check_kernel(edited(load_kernel(name, SMALL), old, new), executors=("source",))
+    assert counts <= named(found)
+    assert bool(named(found)) == bool(counts)
+
+
+def test_no_compiler_is_said_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = check_kernel(load_kernel("splitk", SMALL))
+    assert set(found.errors) == {"ptx"} and found.disagreements() == ()
+    assert 'no C++ compiler: "no-such-compiler" is not found' in found.absent["source"]
+
+
+def test_a_tile_that_shared_memory_cannot_hold() -> None:
+    with pytest.raises(DoesNotFit, match="shared in phase attention"):
+        predict(load_kernel("1pass", {"BM": 256, "M0": 1}))
+
+
+def test_names_are_checked() -> None:
+    with pytest.raises(InputError, match="did you mean 2pass"):
+        check_kernels(["2pas"], sizes=[{}])
+    with pytest.raises(InputError, match="no cascade and mapping"):
+        predict(replace(load_kernel("1pass"), prediction=None))
+
+
+def test_the_roofline_is_that_of_the_data_sheet() -> None:
+    assert peak_operations(gpu()) == pytest.approx(66.9e12, rel=1e-3)  # NVIDIA gives 67 TFLOPS
+    long = predict(load_kernel("1pass", {"P": 4224, "M": 1 << 20, "E": 64, "F": 64}))
+    assert long.seconds == long.operations["mul+add"] / peak_operations(gpu())
+    passes = [dram_of_k(predict(load_kernel(name, {"P": 4224, "M": 1 << 20}))) for name in ("3pass", "2pass", "1pass")]
+    assert passes == [3, 2, 1]
+
+
+def dram_of_k(found: Prediction) -> float:
+    """Reads of K from DRAM over its size, when all blocks are at work at the same time."""
+    others = found.input_bytes - 4 * (1 << 20) * 32
+    return (found.dram_read_bytes - others) / (4 * (1 << 20) * 32)
+
+
+@needs_compiler
+def test_the_page(fusemap: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_check, "checked_sizes", lambda: (SMALL, {"P": 32, "M": 64}))
+    outcome = fusemap("validate", "cuda", "--kernel", "3pass", "--kernel", "1pass-warp")
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert outcome.code == 0
+    assert "3pass passes proven for attention-3pass 3 (1 if all is stored) - -" in lines
+    assert "loads of K 24,576 24,576 24,576" in lines and "passes of K 3 3 3" in lines
+    assert "loads of Q, as compiled 131,072 - 131,072" in lines
+    assert "P=32 M=64 E=32 F=32: 2 kernels, 50 of 50 counts as predicted" in outcome.out
+    assert "GPU: no recording yet" in outcome.out and "4 runs of kernels agree" in outcome.out
+
+
+@needs_compiler
+def test_a_disagreement_is_marked_and_ends_with_1(
+    fusemap: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = edited(load_kernel("1pass", SMALL), "RD *= PRM;", "")
+    monkeypatch.setattr(cuda_check, "load_kernel", lambda name, sizes: broken)
+    monkeypatch.setattr(cuda_check, "checked_sizes", lambda: (SMALL,))
+    outcome = fusemap("validate", "cuda", "--kernel", "1pass")
+    assert outcome.code == 1 and "2 disagreements" in outcome.out
+    assert "no PTX is recorded" in outcome.out and " !" in outcome.out
+    document = json.loads(fusemap("validate", "cuda", "--kernel", "1pass", "--json").out)
+    (kernel,) = document["cuda"]["kernels"]
+    assert document["agrees"] is False and len(kernel["disagreements"]) == 2
+
+
+@pytest.mark.parametrize("option", [("--kernel", "1pass"), ("--record", "x.json"), ("--recording", "x.json")])
+def test_options_of_another_check_are_refused(fusemap: Callable[..., Outcome], option: tuple[str, str]) -> None:
+    outcome = fusemap("validate", "published", *option)
+    assert outcome.code == 2 and f"{option[0]} is of the check cuda" in outcome.err
+
+
+def test_an_empty_check_agrees_with_nothing() -> None:
+    assert CudaCheck().agrees and CudaCheck().executed == frozenset()
