@@ -51,7 +51,7 @@ def area_um2(machine: Machine) -> float:
 def _instances(machine: Machine) -> Iterator[tuple[str, str, int, Callable[[], Quantity]]]:
     for memory in machine.memories:
         if memory.on_chip:
-            yield memory.name, memory.component.name, 1, memory.component.area
+            yield memory.name, memory.component.name, machine.instances(memory), memory.component.area
     for array in machine.arrays:
         yield array.name, array.registers.component.name, array.pes, array.registers.component.area
         for part in array.parts:

@@ -66,6 +66,7 @@ def build_machine(
         sources=(("clock_hz", clock_source), ("word_bytes", word_source)),
         where=document.place(),
     )
+    _check_owners(reader, model)
     reader.finish()
     _check_prices(document, model)
     return machine
@@ -109,7 +110,30 @@ def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel
         where=reader.document.place(path, key=True),
         latency_s=latency,
         ports=ports,
+        per=model.per,
     )
+
+
+def _check_owners(reader: Reader, model: ArchModel) -> None:
+    """A memory is per a dimension that one array has, and one of the chip does not stand inside such memories."""
+    dims = [dim for array in model.arrays.values() for dim in array.dims]
+    inside = ""
+    for name, memory in model.memories.items():
+        path: Path = ("memories", name, "per")
+        if memory.per is None:
+            if inside:
+                message = f"{name} is one of the chip, but {inside}, further out, is not"
+                reader.fail(("memories", name), message, hint=f'list it before {inside}, or give it a "per"', key=True)
+            continue
+        inside = inside or name
+        if memory.bandwidth is not None or memory.timing is not None:
+            what = "bandwidth" if memory.bandwidth is not None else "timing"
+            message = f"the {what} of a memory that is one per {memory.per} is not modelled"
+            reader.fail(("memories", name, what), message, hint="leave it out", key=True)
+        if dims.count(memory.per) != 1:
+            several = "several arrays have" if memory.per in dims else "no array has"
+            message = f'{several} a dimension "{memory.per}"'
+            reader.fail(path, message, hint=did_you_mean(memory.per, dims, noun="dimensions"))
 
 
 def _timing(

@@ -69,6 +69,9 @@ class MemoryModel(SourcedModel):
     width: WidthField = Field(description="what one access moves")
     component: str = Field(description="name in the component table")
     on_chip: bool = True
+    per: Identifier | None = Field(
+        default=None, description="a dimension of an array, of which each coordinate has one; without it there is one"
+    )
     timing: TimingModel | None = None
 
 

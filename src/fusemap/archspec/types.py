@@ -29,6 +29,7 @@ class Memory:
     """A storage level; `capacity_bytes` None is unbounded, `bandwidth_bytes_per_s` None is not a limit.
 
     `latency_s` and `ports` (accesses per cycle) are None where the file does not say; only simulations use them.
+    `per` is the dimension of an array of which each coordinate has one (None: the machine has one).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Memory:
     where: Place = field(compare=False, repr=False)
     latency_s: Value | None = None
     ports: int | None = None
+    per: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,10 @@ class Machine:
     def array(self, name: str) -> Array:
         """The array of that name; InputError names the nearest one."""
         return _named(self.arrays, name, f"array of {self.name}", self.where)
+
+    def instances(self, memory: Memory) -> int:
+        """How many there are of a memory: one, or one for each coordinate of a dimension."""
+        return next((dim.extent for array in self.arrays for dim in array.dims if dim.name == memory.per), 1)
 
     def action_energy(self, action: Action) -> Quantity:
         """The energy of one occurrence of an action (not times its count), in pJ; InputError when it is not known."""

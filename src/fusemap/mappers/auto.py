@@ -48,12 +48,13 @@ def single_einsum_nest(space: EinsumSpace, machine: Machine) -> tuple[EinsumMapp
     loops = tuple(Loop(rank=r, bound=extent[r] // used.get(r, 1)) for r in outer)
     touched = frozenset(o.tensor for o in space.operands)
     levels: list[Level] = [Storage(memory=machine.memories[0].name, loops=loops, keep=touched)]
-    levels += [Storage(memory=memory.name) for memory in machine.memories[1:]]
+    shared = [memory.name for memory in machine.memories if memory.per is None]  # the nest uses no others
+    levels += [Storage(memory=memory) for memory in shared[1:]]
     for dim, (rank, bound) in zip(array.dims, spread, strict=False):
         levels.append(Fanout(array=array.name, dim=dim.name, loops=(Loop(rank=rank, bound=bound),)))
     levels.append(Storage(memory=f"{array.name}.registers", keep=None))
     nest = EinsumMapping(einsum=space.name, array=array.name, levels=tuple(levels))
-    return nest, machine.memories[-1].name, _split_ranks(loops, space)
+    return nest, shared[-1], _split_ranks(loops, space)
 
 
 def _best_array(space: EinsumSpace, machine: Machine) -> tuple[Array, tuple[tuple[str, int], ...]]:

@@ -134,14 +134,10 @@ class _Checker:
         home = {e: g for g, group in enumerate(fusion.groups) for e in group.einsums}
         places = [(g, k, e) for g, group in enumerate(fusion.groups) for k, e in enumerate(group.einsums)]
         makers = {self.problem.space(e).output.tensor: e for e in home}
-        source = dict(self.problem.views)
         for g, k, reader in places:
             path: Path = ("fusion", index, "groups", g, "einsums", k)
             for operand in self.problem.space(reader).inputs:
-                tensor = operand.tensor
-                while tensor in source:
-                    tensor = source[tensor]
-                maker = makers.get(tensor)
+                maker = makers.get(self.problem.shown(operand.tensor))
                 if maker is None:
                     continue
                 shared = (*fusion.loops, *(fusion.groups[g].loops if home[maker] == g else ()))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fusemap.archspec.document import Path
-from fusemap.archspec.types import Machine
+from fusemap.archspec.types import Machine, Memory
 from fusemap.diagnostics import Diagnostic, did_you_mean, nearest
 from fusemap.mappers.dataflow import Dataflow, EinsumModel, NestModel, StageModel
 from fusemap.mappers.faults_fusion import fusion_faults
@@ -188,13 +188,13 @@ class _Checker:
         arrays = {array.name: [dim.name for dim in array.dims] for array in machine.arrays}
         self.known((*at, "array"), nest.array, list(arrays), _lacks(machine, "array"))
         order = {name: i for i, name in enumerate(storage_names(machine))}
-        last, spread = -1, ""
+        last, spread = -1, list[str]()
         for i, level in enumerate(nest.levels):
             path: Path = (*at, "levels", i)
             if (level.memory is None) == (level.spatial is None):
                 self.fail(path, 'a level is either a "memory" or "spatial"')
             elif level.spatial is not None:
-                spread = level.spatial
+                spread.append(level.spatial)
                 if nest.array in arrays:
                     absent = f"array {nest.array} has no dimension"
                     self.known((*path, "spatial"), level.spatial, arrays[nest.array], absent)
@@ -202,16 +202,25 @@ class _Checker:
                 inside = nest.levels[i - 1] if i else level
                 again = level.memory == inside.memory and None not in (level.keep, inside.keep) and i > 0
                 last = self._in_order((*path, "memory"), order, level.memory or "", last, machine, again=again)
-                if spread and last < len(machine.memories):
-                    self.fail(
-                        (*path, "memory"),
-                        f"{level.memory} stands inside the fanout over {spread}, but there is only one",
-                    )
+                if last < len(machine.memories):
+                    self._owner((*path, "memory"), machine.memories[last], spread)
             if level.keep is not None:
                 self._keeps((*path, "keep"), name, nest, i)
         if last < 0 and len(self.found) == before:
             self.fail((*at, "levels"), f"nest {name} has no memory level")
         return len(self.found) == before
+
+    def _owner(self, path: Path, memory: Memory, spread: list[str]) -> None:
+        """A memory stands inside the fanout over the dimension that it is per, and inside no other."""
+        for dim in spread:
+            if dim != memory.per:
+                one = "there is only one" if memory.per is None else f"there is one per {memory.per}"
+                self.fail(path, f"{memory.name} stands inside the fanout over {dim}, but {one}")
+                return
+        if memory.per is not None and not spread:
+            hint = f"a level {{spatial: {memory.per}}} before it would do"
+            message = f"{memory.name}, of which there is one per {memory.per}, needs that fanout outside"
+            self.fail(path, message, hint=hint)
 
     def _keeps(self, path: Path, name: str, nest: NestModel, index: int) -> None:
         """A level's own keep set: of a memory that is not the innermost, and of tensors that are there."""

@@ -118,9 +118,16 @@ def _structure(cascade: Cascade, batched: tuple[str, ...]) -> _Structure:
         spaces=tuple(
             _space(e, batch, stepped.get(e.name, frozenset())) for e in cascade.einsums if e.name not in views
         ),
-        external=frozenset(external | {view for view, source in views.items() if source in external}),
+        external=frozenset(external | {view for view in views if _shown(view, views) in external}),
         views=tuple(sorted(views.items())),
     )
+
+
+def _shown(view: str, views: Mapping[str, str]) -> str:
+    """The tensor that a view shows, through other views."""
+    while view in views:
+        view = views[view]
+    return view
 
 
 def _extents_of(cascade: Cascade, names: tuple[str, ...], *sizes: int) -> tuple[Sizes, Sizes]:

@@ -81,14 +81,17 @@ class Problem:
     views: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
+    def shown(self, tensor: str) -> str:
+        """The tensor that a view shows, through other views; the tensor itself if it is none."""
+        source = dict(self.views)
+        while tensor in source:
+            tensor = source[tensor]
+        return tensor
+
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
         """The tensors that each Einsum reads, views traced to what they show."""
-        source = dict(self.views)
-        for view in source:
-            while source[view] in source:
-                source[view] = source[source[view]]
-        return {s.name: tuple(source.get(o.tensor, o.tensor) for o in s.inputs) for s in self.spaces}
+        return {s.name: tuple(self.shown(o.tensor) for o in s.inputs) for s in self.spaces}
 
     def space(self, einsum: str) -> EinsumSpace:
         """The space of one Einsum; KeyError if the cascade has none of that name."""

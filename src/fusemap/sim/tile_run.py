@@ -141,7 +141,7 @@ class _Run:
             for op in stage.ops:
                 self._task(op, slot)
             end = max(free)
-            self._settle(stage, end, f"{where or 'waits for the other arrays'}", "")
+            self._settle(stage, end, where or "waits for the other arrays", "")
             if begin + stage.port_ticks > end:
                 self._settle(stage, begin + stage.port_ticks, f"ports of {self.program.buffer}", "stall")
             if stage.stall:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 from fusemap.sim.tile_types import TileProgram, TileTask
@@ -74,10 +75,11 @@ class Slots:
         self.read = sorted({n.producer for task in program.tasks for n in task.needs})
         self.most = max((n.digit for task in program.tasks for n in task.needs), default=1) or 1
         self._known: dict[tuple[Kind | None, ...], Slot] = {}
+        self._kind = lru_cache(maxsize=64)(self._kind_of)  # an iteration is in a slot for every lag
 
     def at(self, slot: int) -> Slot:
         """The slot of that number."""
-        return self.of(tuple(self._kind(slot - lag) for lag in self.lags))
+        return self.of(tuple([self._kind(slot - lag) for lag in self.lags]))
 
     def of(self, kinds: tuple[Kind | None, ...]) -> Slot:
         """A slot in which the iterations are of these kinds (None: there is none)."""
@@ -86,7 +88,7 @@ class Slots:
             found = self._known[kinds] = self._made(dict(zip(self.lags, kinds, strict=True)))
         return found
 
-    def _kind(self, iteration: int) -> Kind | None:
+    def _kind_of(self, iteration: int) -> Kind | None:
         if self.wrapped:
             iteration %= self.iterations
         elif not 0 <= iteration < self.iterations:

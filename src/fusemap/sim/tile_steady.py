@@ -41,7 +41,7 @@ class Steady:
     """Looks for equal states at the ends of the loops' iterations."""
 
     def __init__(self, program: TileProgram, *, wrapped: bool) -> None:
-        self.program = program
+        self.program, self.iterations = program, program.iterations
         self.wrapped = wrapped
         bounds = [loop.bound for loop in program.loops]
         self.inner = [math.prod(bounds[i + 1 :]) for i in range(len(bounds))]
@@ -55,7 +55,7 @@ class Steady:
         self, real: int, slot: int, state: State, now: Callable[[], tuple[int, Counted]], operands: bool
     ) -> Jump | None:
         """What can be skipped after slot `real` - 1; None while nothing repeats."""
-        if real >= self.program.iterations:
+        if real >= self.iterations:
             return None
         known: tuple[int, ...] | None = None
         for level in self.levels:
