@@ -85,7 +85,10 @@ def _rows(recording: str, run: RunModel) -> list[GpuRow]:
 
 
 def _counted(prediction: Prediction, counts: NcuCounts) -> list[tuple[str, float, float, float, float]]:
-    """Counters: exact bytes of threads (at most where filtered), operations with those that exp becomes, memory."""
+    """Counters: exact bytes of threads (at most where filtered), operations with those that exp becomes, memory.
+
+    DRAM gives at least the inputs once (counters are taken with cold caches) and at most what L2 is asked for.
+    """
     exact = all(t.exact for t in prediction.tensors.values())
     least = 1.0 if exact else 0.0
     loaded, stored = prediction.load_bytes, prediction.store_bytes
@@ -101,6 +104,6 @@ def _counted(prediction: Prediction, counts: NcuCounts) -> list[tuple[str, float
             prediction.dram_read_bytes,
             counts.dram_read,
             least * (1 - MEMORY) * inputs,
-            (1 + MEMORY) * loaded,
+            (1 + MEMORY) * counts.l2_read,
         ),
     ]
