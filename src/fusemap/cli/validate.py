@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from fusemap.cli.files import suffix_of, write_whole
 from fusemap.cli.output import emit_json, table
+from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import input_error
 from fusemap.validation.reproduce import load_bench
 from fusemap.validation.reproduction import Reproduction, reproduce
@@ -29,11 +30,18 @@ PICTURES = ("png", "pdf", "svg")
 @click.argument("check", type=click.Choice(CHECKS))
 @click.option("--figure", metavar="FILE", help="Draw the simulators' or the kernels' cross-check (.png, .pdf, .svg).")
 @click.option("--kernel", "kernels", metavar="NAME", multiple=True, help="Of the kernels only this (repeatable).")
+@click.option("--size", "sizes", metavar="NAME=N", multiple=True, help="A size of the kernels, at these alone: P=64.")
 @click.option("--record", metavar="FILE", help="Measure the kernels on this machine's GPU first and write that here.")
 @click.option("--recording", "read", metavar="FILE", multiple=True, help="Hold this recording too (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
-    check: str, figure: str | None, kernels: tuple[str, ...], record: str | None, read: tuple[str, ...], as_json: bool
+    check: str,
+    figure: str | None,
+    kernels: tuple[str, ...],
+    sizes: tuple[str, ...],
+    record: str | None,
+    read: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Run CHECK: simulators, published, cuda, or all.
 
@@ -44,12 +52,14 @@ def command(
     \b
     Example:
       fusemap validate simulators
-      fusemap validate cuda --kernel 3pass
+      fusemap validate cuda --kernel 3pass --size P=64 --size M=256
     """
-    _check_options(check, figure, cuda_only={"--kernel": kernels, "--record": record, "--recording": read})
+    _check_options(
+        check, figure, cuda_only={"--kernel": kernels, "--size": sizes, "--record": record, "--recording": read}
+    )
     crossed = cross_check(load_grid(), _progress) if check in ("simulators", "all") else None
     met = reproduce(load_bench(load_study("fusemax")), "published") if check in ("published", "all") else None
-    executed = _executed(kernels, record, read) if check in ("cuda", "all") else None
+    executed = _executed(kernels, parse_sizes(sizes), record, read) if check in ("cuda", "all") else None
     if figure is not None:
         write_whole(figure, _picture(suffix_of(figure, PICTURES), executed))
     agrees = all(found is None or found.agrees for found in (crossed, met, executed))
@@ -77,7 +87,9 @@ def _check_options(check: str, figure: str | None, cuda_only: dict[str, object])
                 raise input_error(f"{option} is of the check cuda")
 
 
-def _executed(kernels: tuple[str, ...], record: str | None, read: tuple[str, ...]) -> CudaCheck:
+def _executed(
+    kernels: tuple[str, ...], sizes: Mapping[str, int], record: str | None, read: tuple[str, ...]
+) -> CudaCheck:
     """The kernels' cross-check, with the recordings that there are, are made or are given."""
     from pathlib import Path
 
@@ -88,8 +100,10 @@ def _executed(kernels: tuple[str, ...], record: str | None, read: tuple[str, ...
     if record is not None:
         from fusemap.validation.cuda_gpu_run import record_gpu
 
-        found[Path(record).name] = record_gpu(Path(record), kernels, say=lambda text: click.echo(text, err=True))
-    return check_kernels(kernels or None, recorded=found, progress=_progress)
+        found[Path(record).name] = record_gpu(
+            Path(record), kernels, [sizes] if sizes else (), say=lambda text: click.echo(text, err=True)
+        )
+    return check_kernels(kernels or None, [sizes] if sizes else None, recorded=found, progress=_progress)
 
 
 def _picture(suffix: str, executed: CudaCheck | None) -> bytes:

@@ -123,6 +123,6 @@ def _verdict(found: CudaCheck) -> str:
     bounded = sum(len(c.executed) for check in found.checks for c in check.counts if c.relation != "=")
     executors = " and ".join(sorted(found.executed)) or "nothing"
     return (
-        f"{len(found.checks)} runs of kernels agree with their predictions ({executors}):\n"
+        f"kernels at sizes: {len(found.checks)}, all as predicted ({executors}):\n"
         f"{exact:,} counts exactly, {bounded:,} within stated bounds"
     )
