@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from fusemap.cli.main import main
@@ -20,12 +22,16 @@ WIDTH = {"COLUMNS": "100"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Outcome:
     """What a command left: exit code, standard output, standard error."""
 
     code: int
     out: str
     err: str
+
+    def json(self) -> Any:
+        """Standard output, which must be one JSON document."""
+        return json.loads(self.out)
 
 
 def execute(argv: list[str], directory: Path, *, alone: bool = False) -> str:
@@ -35,7 +41,7 @@ def execute(argv: list[str], directory: Path, *, alone: bool = False) -> str:
     return done.out
 
 
-def left_by(argv: list[str], directory: Path) -> Left:
+def left_by(argv: list[str], directory: Path) -> Outcome:
     """Run a command in a directory; one that concerns none of its files is run once."""
     if argv[0] != "fusemap":
         return by_a_process(argv, directory)
@@ -44,23 +50,23 @@ def left_by(argv: list[str], directory: Path) -> Left:
 
 
 @cache
-def once(*argv: str) -> Left:
+def once(*argv: str) -> Outcome:
     """Run a command that reads and writes no file of the current directory."""
     return in_process(list(argv), Path.cwd())
 
 
-def in_process(argv: list[str], directory: Path) -> Left:
+def in_process(argv: list[str], directory: Path) -> Outcome:
     """Run the command line as the installed command does."""
     out, err = io.StringIO(), io.StringIO()
     streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
     with contextlib.chdir(directory), streams[0], streams[1], patch.dict(os.environ, WIDTH):
         code = main(argv)
-    return Left(code=code, out=out.getvalue(), err=err.getvalue())
+    return Outcome(code=code, out=out.getvalue(), err=err.getvalue())
 
 
-def by_a_process(argv: list[str], directory: Path) -> Left:
+def by_a_process(argv: list[str], directory: Path) -> Outcome:
     """Run a program of this environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, **WIDTH}
     done = subprocess.run(argv, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-    return Left(code=done.returncode, out=done.stdout, err=done.stderr)
+    return Outcome(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
+from commands import Outcome
 from hypothesis import settings
 
 from fusemap.cli.main import main
+
+__all__ = ["Outcome"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 gc.set_threshold(50_000, 20, 20)  # collecting as often as by default takes a seventh of the time
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a command left: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """Standard output, which must be one JSON document."""
-        return json.loads(self.out)
 
 
 @pytest.fixture

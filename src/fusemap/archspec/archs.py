@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path as FilePath
 
 from fusemap.archspec.arithmetic import Value
@@ -28,7 +29,20 @@ def load_arch(reference: str | os.PathLike[str], *, parameters: Mapping[str, Val
     >>> machine.array("array_2d").pes, machine.memory("global_buffer").capacity_bytes
     (16384, 16777216)
     """
+    if isinstance(reference, str) and not is_path(reference) and not parameters:
+        return _built_in(reference)
     return find_arch(reference).machine(parameters)
+
+
+@cache
+def _built_in(name: str) -> Machine:
+    return _built_in_source(name).machine()
+
+
+@cache
+def _built_in_source(name: str) -> ArchSource:
+    identity, document = find("arch", name)
+    return _source(document, identity, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +70,13 @@ class ArchSource:
 
 def find_arch(reference: str | os.PathLike[str]) -> ArchSource:
     """The file of a built-in name or a path, read but not yet a machine; InputError where it is none."""
-    if isinstance(reference, str):
-        identity, document = find("arch", reference)
-        name = FilePath(reference).stem if is_path(reference) else reference
-    else:
-        identity, document = str(FilePath(reference).resolve()), with_sources(load_document(reference))
-        name = FilePath(reference).stem
-    return _source(document, identity, name)
+    if not isinstance(reference, str):
+        document = with_sources(load_document(reference))
+        return _source(document, str(FilePath(reference).resolve()), FilePath(reference).stem)
+    if not is_path(reference):
+        return _built_in_source(reference)
+    identity, document = find("arch", reference)
+    return _source(document, identity, FilePath(reference).stem)
 
 
 def parse_arch(text: str, *, file: str = "<arch>", parameters: Mapping[str, Value] | None = None) -> Machine:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from fusemap.archspec.components import ComponentTable, Entry, Price, Size
 from fusemap.archspec.document import Document, Path, Place, merge, with_sources
 from fusemap.archspec.models import ComponentModel, ComponentsModel
 from fusemap.archspec.reader import Reader
-from fusemap.archspec.registry import find
+from fusemap.archspec.registry import built_in, find, is_path, names
 from fusemap.archspec.schema import validate
 from fusemap.archspec.units import QuantityText
 from fusemap.archspec.yamlnodes import load_document, parse_document
@@ -29,11 +30,18 @@ def parse_components(text: str, *, file: str = "<components>") -> ComponentTable
 
 def machine_table(reference: str, place: Place, inline: Document) -> ComponentTable:
     """The table that a machine names at `place`, with the machine's own `components:` merged over it."""
+    if not inline.data and not is_path(reference) and reference in names("components"):
+        return _built_in(reference)
     document = find("components", reference, beside=place.span.file, place=place)[1]
     file = document.file
     if isinstance(inline.data, dict) and inline.data:
         document, file = merge(document, inline), f"{file} with {inline.file}"
     return build_table(document, name=reference, file=file)
+
+
+@cache
+def _built_in(name: str) -> ComponentTable:
+    return build_table(built_in("components", name), name=name)
 
 
 def build_table(document: Document, *, name: str, file: str = "") -> ComponentTable:
