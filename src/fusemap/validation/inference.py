@@ -253,14 +253,13 @@ def resized(workload: Workload, sizes: Mapping[str, int]) -> Workload:
 
 def least_words(problem: Problem) -> int:
     """Words of a cascade's inputs and outputs, each once: no mapping moves fewer to and from the outer memory."""
-    views = dict(problem.views)
     sizes: dict[str, int] = {}
     for space in problem.spaces:
         extents = dict(space.ranks)
         for operand in space.operands:
             if operand.tensor in problem.external:
                 words = math.prod(extents[rank] for rank in operand.ranks)
-                source = views.get(operand.tensor, operand.tensor)
+                source = problem.shown(operand.tensor)
                 sizes[source] = max(words, sizes.get(source, 0))
     return sum(sizes.values())
 
