@@ -72,7 +72,8 @@ def _one_by_one(function: Callable[[Any], Any], tree: Any, points: Index, *, pla
 
 def _result(function: Callable[[Any], Any], tree: Any, points: Index, texts: Texts | None) -> Group:
     try:
-        return Group(index=points, result=function(tree), texts=texts)
+        with np.errstate(all="ignore"):  # as Python: a float too large is infinite, which the expressions refuse
+            return Group(index=points, result=function(tree), texts=texts)
     except (InputError, DoesNotFit) as refusal:
         return Group(index=points, refusal=refusal, texts=texts)
 

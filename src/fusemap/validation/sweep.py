@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from fusemap.diagnostics import input_error
 from fusemap.validation.sweep_run import BLOCK, Progress, SweepRun, no_watch, run_sweep
 from fusemap.validation.sweep_spec import Sweep, load_sweep
-from fusemap.validation.sweep_store import open_store
+from fusemap.validation.sweep_store import open_store, require_room
 from fusemap.validation.sweep_workers import Workers, cores, processes
 
 
@@ -39,9 +39,13 @@ def sweep(
         raise input_error(
             f"{fspath(spec)} has no points: its conditions exclude all {loaded.space.size:,} combinations"
         )
-    with open_store(fspath(out), loaded, points=points, resume=resume) as store:
-        workers = workers_of(loaded, jobs=jobs, cluster=cluster)
-        return run_sweep(loaded, store, workers, points=points, block=block, watch=watch)
+    require_room(fspath(out), loaded, resume=resume)
+    workers = workers_of(loaded, jobs=jobs, cluster=cluster)
+    try:
+        with open_store(fspath(out), loaded, points=points, resume=resume) as store:
+            return run_sweep(loaded, store, workers, points=points, block=block, watch=watch)
+    finally:
+        workers.close()
 
 
 def workers_of(sweep: Sweep, *, jobs: int | None, cluster: str | None) -> Workers:

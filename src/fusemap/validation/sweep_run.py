@@ -98,8 +98,6 @@ def run_sweep(
         driver.drive(_tasks(sweep, store, _block_size(block, points, workers.slots)))
     except KeyboardInterrupt:
         interrupted = True
-    finally:
-        workers.close()
     statuses = store.statuses()
     return SweepRun(
         name=sweep.name,

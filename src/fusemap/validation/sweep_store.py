@@ -75,10 +75,7 @@ class Store:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.execute("PRAGMA journal_mode=DELETE")  # one file, which a read-only disk can hold
         self._connection.close()
-        if self._lock is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.path}-lock")
-            os.close(self._lock)
+        _unlocked(self.path, self._lock)
 
     def __enter__(self) -> Store:
         return self
@@ -88,22 +85,41 @@ class Store:
 
 
 def open_store(path: str, sweep: Sweep, *, points: int, resume: bool) -> Store:
-    """A new store, or with `resume` one that is there.
-
-    InputError where a file is in the way, is of another sweep or version, or is being written.
-    """
-    there = os.path.exists(path) and os.path.getsize(path) > 0
-    if there and not resume:
-        raise input_error(f"{path} exists", hint="--resume goes on with it; or name a new file")
-    if there:
-        _require_same(header(path), path, sweep)
+    """A new store, or with `resume` one that is there; InputError as `require_room`, or where it is being written."""
     lock = _locked(path)
+    try:
+        require_room(path, sweep, resume=resume)
+        return Store(path, sweep, _connected(path, sweep, points), lock)
+    except BaseException:
+        _unlocked(path, lock)
+        raise
+
+
+def _connected(path: str, sweep: Sweep, points: int) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level="DEFERRED")
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # what a crash of the machine takes is whole blocks
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sweep'").fetchone():
         _create(connection, sweep, points)
-    return Store(path, sweep, connection, lock)
+    return connection
+
+
+def require_room(path: str, sweep: Sweep, *, resume: bool) -> None:
+    """InputError where a file is in the way, or is of another sweep or version."""
+    if not os.path.exists(path) or _is_empty(path):
+        return
+    if not resume:
+        raise input_error(f"{path} exists", hint="--resume goes on with it; or name a new file")
+    _require_same(header(path), path, sweep)
+
+
+def _is_empty(path: str) -> bool:
+    """True for a database without tables: a sweep was ended before its first row."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.DatabaseError:
+        return False
 
 
 def header(path: str) -> Header:
@@ -209,3 +225,10 @@ def _locked(path: str) -> int | None:
         os.close(lock)
         raise input_error(f"{path} is being written by another sweep") from None
     return lock
+
+
+def _unlocked(path: str, lock: int | None) -> None:
+    if lock is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}-lock")
+        os.close(lock)
