@@ -125,7 +125,7 @@ def run_cascade(
     arrays = random_inputs(cascade, extents, seed) if inputs is None else inputs
     start = time.perf_counter()
     try:
-        tensors = execute(cascade, filled, arrays, dtype=dtype, operators=operators)
+        tensors = execute(cascade, filled, arrays, dtype=dtype, operators=operators, extents=extents)
     except MemoryError as error:
         raise input_error(f"not enough memory to run {cascade.name}: {error}", hint="choose smaller sizes") from error
     return Execution(

@@ -94,12 +94,14 @@ def execute(
     dtype: DTypeLike = np.float64,
     operators: Operators = BUILTIN,
     matrix_products: bool = True,
+    extents: Extents | None = None,
 ) -> dict[TensorName, Tensor]:
     """All tensors of a cascade, inputs first, with their presence; see `run`.
 
-    `matrix_products=False` forms every product before it is summed, the slow way, as a check.
+    `matrix_products=False` forms every product before it is summed, the slow way, as a check. `extents` are those
+    of the cascade under `sizes`, if they are known already.
     """
-    extents = extents_of(cascade, sizes)
+    extents = extents or extents_of(cascade, sizes)
     number = np.dtype(dtype)
     if not np.issubdtype(number, np.floating):
         raise input_error(f"a cascade runs on floating-point numbers, not on {number}")

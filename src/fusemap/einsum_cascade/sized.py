@@ -38,8 +38,7 @@ def check_sizes(cascade: Cascade, sizes: Mapping[str, int], *, ignore_unknown: b
     context = context_of(cascade, BUILTIN, frozenset())
     found = [*_bad_stops(context, known)]
     if not found:
-        spaces = tuple(space_of(cascade, known, e) for e in (*cascade.inits, *cascade.einsums))
-        found += islice(_elements(context, known, spaces), MAX_ERRORS)
+        found += islice(_elements(context, known, _spaces(cascade, known)), MAX_ERRORS)
     if found:
         raise InputError(tuple(found))
     return known
@@ -54,13 +53,20 @@ def written_boxes(cascade: Cascade, sizes: Sizes) -> dict[TensorName, tuple[Box,
     >>> written_boxes(parse("input A[k]\\nstop: i >= K\\ninit: S[0] = 0\\nS[i+1] = S[i] + A[i]"), {"K": 4})
     {'A': (((0, 3),),), 'S': (((0, 4),),)}
     """
+    return _boxes(cascade, sizes, _spaces(cascade, sizes))
+
+
+def _spaces(cascade: Cascade, sizes: Sizes) -> tuple[Space, ...]:
+    return tuple(space_of(cascade, sizes, e) for e in (*cascade.inits, *cascade.einsums))
+
+
+def _boxes(cascade: Cascade, sizes: Sizes, spaces: Sequence[Space]) -> dict[TensorName, tuple[Box, ...]]:
     boxes: dict[TensorName, list[Box]] = {}
     for access in cascade.inputs:
         box = tuple((0, sizes[shape_of(v)] - 1) for v in output_variables(access))
         boxes.setdefault(access.tensor, []).append(box)
-    for einsum in (*cascade.inits, *cascade.einsums):
-        box = space_of(cascade, sizes, einsum).box(einsum.output)
-        boxes.setdefault(einsum.name, []).append(box)
+    for space in spaces:
+        boxes.setdefault(space.einsum.name, []).append(space.box(space.einsum.output))
     return {t: merged(b) for t, b in boxes.items()}
 
 
@@ -76,7 +82,7 @@ def _bad_stop(context: Context, stop: Stop, bound: int) -> Diagnostic:
 
 
 def _elements(context: Context, sizes: Sizes, spaces: Sequence[Space]) -> Iterator[Diagnostic]:
-    boxes = written_boxes(context.cascade, sizes)
+    boxes = _boxes(context.cascade, sizes, spaces)
     yield from _negative(context, spaces)
     yield from _twice(context, sizes, spaces)
     for space in spaces:

@@ -47,13 +47,16 @@ class Space:
         if not isinstance(expr, Affine):
             last, divisor = self.lasts[self.prefix + expr.var], self.sizes[expr.shape]
             return (0, last // divisor if isinstance(expr, FloorDiv) else min(last, divisor - 1))
+        if (var := plain_variable(expr)) is not None:
+            last = self.lasts[self.prefix + var]
+            return min(last, 0), max(last, 0)
         form = self.form(expr)
         terms = [c * self.lasts[v] for v, c in form.coefficients]
         return form.constant + sum(min(t, 0) for t in terms), form.constant + sum(max(t, 0) for t in terms)
 
     def box(self, access: Access) -> Box:
         """The interval of every index of an access."""
-        return tuple(self.interval(i.expr) for i in access.indices)
+        return tuple([self.interval(i.expr) for i in access.indices])
 
     def where(self, lookup: Lookup, interval: Interval) -> Space:
         """The part of the space at which a lookup gives a coordinate in the interval."""
@@ -131,6 +134,8 @@ def _integers(found: Range) -> Interval:
 
 
 def _form(expr: RankExpr, sizes: Sizes, prefix: str) -> Linear:
+    if (var := plain_variable(expr)) is not None:
+        return linear({prefix + var: 1})
     if isinstance(expr, Affine):
         coefficients, constant = value(expr, sizes)
         return linear({prefix + v: c for v, c in coefficients.items()}, constant)
@@ -214,7 +219,8 @@ def _joined(left: Box, right: Box) -> Box | None:
 
 def outside(space: Space, access: Access, boxes: Sequence[Box]) -> Point | None:
     """A point of the space at which the access is in none of the boxes, by the sides it can be beyond."""
-    if any(covers(b, space.box(access)) for b in boxes):
+    mine = space.box(access)
+    if any(covers(b, mine) for b in boxes):
         return None
     exprs = [i.expr for i in access.indices]
     forms = [space.form(e) for e in exprs]
