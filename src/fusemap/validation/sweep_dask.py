@@ -7,9 +7,10 @@ from typing import Any
 import fusemap
 from fusemap.archspec.batches import Index
 from fusemap.diagnostics import input_error
+from fusemap.validation.sweep_child import SLICE_S
 from fusemap.validation.sweep_points import Results, evaluate_points
 from fusemap.validation.sweep_spec import Sweep
-from fusemap.validation.sweep_workers import SLICE_S, Done, WorkerError
+from fusemap.validation.sweep_workers import Done, WorkerError
 
 CONNECT_S = 10
 

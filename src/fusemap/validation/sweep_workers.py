@@ -15,13 +15,13 @@ import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from fusemap.archspec.batches import Index
+from fusemap.validation.sweep_child import SLICE_S, read, write
 from fusemap.validation.sweep_points import Results, evaluate_points
 from fusemap.validation.sweep_spec import Sweep
 
-SLICE_S = 1.0  # after this long a worker gives back what it has, so that little is lost and much is seen
 DEATHS = 3  # of workers on one block, before the sweep gives up
 
 
@@ -119,11 +119,13 @@ class Processes:
         while (task := self._asked.get()) is not None:
             child = self._children[place]
             try:
+                assert child.stdin is not None
+                assert child.stdout is not None
                 if fresh:
-                    _write(child.stdin, self._sweep)
+                    write(child.stdin, self._sweep)
                 fresh = False
-                _write(child.stdin, pickle.dumps(task[1]))
-                answer = pickle.loads(_read(child.stdout))
+                write(child.stdin, pickle.dumps(task[1]))
+                answer = pickle.loads(read(child.stdout))
             except (OSError, EOFError):
                 if self._closing:
                     return
@@ -138,7 +140,7 @@ class Processes:
 
 def _child() -> subprocess.Popen[bytes]:
     """A worker process, in a session of its own: a Ctrl-C is for the parent, which then stops it."""
-    command = [sys.executable, "-c", "from fusemap.validation.sweep_workers import serve; serve()"]
+    command = [sys.executable, "-c", "from fusemap.validation.sweep_child import serve; serve()"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
 
@@ -149,52 +151,6 @@ def _reaped(child: subprocess.Popen[bytes]) -> None:
         if stream is not None:
             with contextlib.suppress(OSError):  # what was buffered for a dead child
                 stream.close()
-
-
-def serve() -> None:
-    """The life of a worker process: a sweep, then block after block, until its input ends."""
-    source, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a stray print must not end up between the answers
-    asked: queue.Queue[bytes | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(source, asked), daemon=True).start()
-    try:
-        sweep = pickle.loads(asked.get() or b"")
-        while (task := asked.get()) is not None:
-            _write(answers, pickle.dumps(_answer(sweep, pickle.loads(task))))
-    except (OSError, EOFError):
-        os._exit(1)
-
-
-def _listen(source: IO[bytes], asked: queue.Queue[bytes | None]) -> None:
-    """Pass tasks on; when the input ends the parent is gone, and nobody wants the answer that is being computed."""
-    try:
-        while True:
-            asked.put(_read(source))
-    except (OSError, EOFError):
-        os._exit(0)
-
-
-def _answer(sweep: Sweep, index: Index) -> Results | str:
-    try:
-        return evaluate_points(sweep, index, limit_s=SLICE_S)
-    except Exception as error:
-        return f"{type(error).__name__}: {error} at points {index[:1].tolist()} to {index[-1:].tolist()}"
-
-
-def _write(stream: IO[bytes] | None, content: bytes) -> None:
-    assert stream is not None
-    stream.write(len(content).to_bytes(8, "little") + content)
-    stream.flush()
-
-
-def _read(stream: IO[bytes] | None) -> bytes:
-    assert stream is not None
-    head = stream.read(8)
-    size = int.from_bytes(head, "little")
-    content = stream.read(size)
-    if len(head) < 8 or len(content) < size:
-        raise EOFError
-    return content
 
 
 def cores() -> int:
