@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.archspec import load_arch, load_components, parse_arch, parse_components, parse_workload
@@ -276,7 +277,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=150)
+@examples(50, 150)
 @given(st.sampled_from(SEEDS), st.data())
 def test_a_damaged_file_is_read_or_refused(seed: tuple[Callable[[str], object], str], data: st.DataObject) -> None:
     read, text = seed

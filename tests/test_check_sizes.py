@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from test_library import sized
@@ -358,7 +359,7 @@ def reading_cascades(draw: DrawFn) -> str:
     return "\n".join([*lines, read + (f" for {' & '.join(conditions)}" if conditions else "")])
 
 
-@settings(max_examples=250)
+@examples(84, 250)
 @given(reading_cascades(), st.integers(2, 4), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
 def test_reads_and_writes_agree_with_enumeration(text: str, i: int, q: int, w: int, m0: int) -> None:
     shapes = known_shapes(parse(text))
@@ -453,7 +454,7 @@ def _runs_forward(cascade: Cascade, sizes: Mapping[ShapeName, int]) -> bool:
     return all(any(ascending(group, order) for order in orders) for group in groups.values())
 
 
-@settings(max_examples=150)
+@examples(50, 150)
 @given(st.one_of(circular_cascades(("i",)), circular_cascades(("i", "j"))))
 def test_dependency_cycles_agree_with_enumeration(text: str) -> None:
     sizes = {n: 8 for n in ("I", "J") if f"stop: {n.lower()} " in text}

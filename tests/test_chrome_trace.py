@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.diagnostics import InputError
@@ -108,7 +109,7 @@ def _spans(content: bytes) -> list[tuple[Span, Fraction, Fraction]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50, 150, deadline=None)
 @given(timeline=timelines())
 def test_a_trace_read_back_is_the_timeline(timeline: Timeline) -> None:
     content = render_trace(timeline)
@@ -121,7 +122,7 @@ def test_a_trace_read_back_is_the_timeline(timeline: Timeline) -> None:
     assert sum(e["ph"] == "s" for e in _events(content)) == len(timeline.flows)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(17, 50, deadline=None)
 @given(timeline=timelines())
 def test_sums_are_the_ticks_of_the_spans(timeline: Timeline) -> None:
     reading = read_trace(render_trace(timeline, "json.gz"))
@@ -272,7 +273,7 @@ def test_a_file_that_is_no_trace_is_a_fault(content: bytes, kind: str) -> None:
 # --- windows and lanes ------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@examples(34, 100, deadline=None)
 @given(timeline=timelines(), first=st.integers(0, 100), length=st.integers(1, 100))
 def test_a_window_shows_what_the_whole_shows_there(timeline: Timeline, first: int, length: int) -> None:
     last = first + length
@@ -304,7 +305,7 @@ def test_flows_of_a_window_are_renumbered_and_cut_with_their_spans() -> None:
         window(toy, 5, 5)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(34, 100, deadline=None)
 @given(timeline=timelines())
 def test_lanes_hold_every_span_once_and_apart(timeline: Timeline) -> None:
     found = lanes(timeline)

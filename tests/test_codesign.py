@@ -9,7 +9,8 @@ from functools import cache
 
 import pytest
 from dataflow_cases import attention
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.archspec import load_arch, load_workload, parse_arch
@@ -120,7 +121,7 @@ def least_cycles(model: str, length: int, rows: int, columns: int, lanes: int, e
 SHAPES = st.tuples(*(st.sampled_from(values) for n, values in SPACE.parameters.items() if n != "buffer_mib"))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(9, 25, deadline=None)
 @given(SHAPES, st.sampled_from([*SPACE.exp]), st.sampled_from([*FEATURES]), st.sampled_from([*LENGTHS]))
 def test_cycles_by_plain_arithmetic(shape: tuple[int, int, int], exp: str, model: str, length: str) -> None:
     rows, columns, lanes = shape

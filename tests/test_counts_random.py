@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
+from examples import examples
+from hypothesis import HealthCheck, assume, given
 from interpreter_oracle import Oracle
 from interpreter_programs import Program, programs
 
@@ -46,7 +47,7 @@ def assert_counts(cascade: Cascade, *cases: dict[str, int]) -> tuple[OperationCo
     return found
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@examples(27, 80, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(programs(3))
 def test_counts_of_a_random_cascade(program: Program) -> None:
     cascade = parse(program.text)

@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from cycle_cases import attention, case
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fusemap as fm
@@ -54,7 +55,7 @@ def test_attention_is_computed_and_no_rule_is_broken(shape: tuple[int, ...]) -> 
     st.integers(0, 99),
     st.sampled_from([0.01, 1.0, 30.0]),
 )
-@settings(max_examples=15)
+@examples(5, 15)
 def test_random_shapes_and_values(
     pe: int, e: int, f: int, chunks: int, tiles: int, b: int, seed: int, scale: float
 ) -> None:

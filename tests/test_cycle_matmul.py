@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fusemap as fm
@@ -89,7 +90,7 @@ def test_products_are_right_and_no_rule_is_broken(einsum: str, rests: str, e: in
     st.integers(1, 3),
     st.integers(0, 99),
 )
-@settings(max_examples=20)
+@examples(7, 20)
 def test_random_products(einsum: str, rests: str, pe: int, e: int, ms: int, ps: int, seed: int) -> None:
     m = pe * ms
     if rests != "output":

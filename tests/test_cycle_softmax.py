@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fusemap as fm
@@ -36,7 +37,7 @@ def softmax(
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.integers(1, 2), st.sampled_from([0.1, 1.0, 50.0]))
-@settings(max_examples=15)
+@examples(5, 15)
 def test_softmax_is_computed_and_no_rule_is_broken(lanes: int, words: int, rows: int, b: int, scale: float) -> None:
     run, exact = softmax(lanes, lanes * words, rows, b=b, scale=scale)
     assert run.faults == ()

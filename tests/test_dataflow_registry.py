@@ -18,7 +18,8 @@ from dataflow_cases import (
     pairs,
     with_buffer,
 )
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.archspec import load_arch, load_workload, parse_workload
@@ -108,7 +109,7 @@ sizes = st.tuples(
 
 
 @pytest.mark.parametrize(("name", "cascade"), list(pairs()))
-@settings(max_examples=30)
+@examples(10, 30)
 @given(arrays=arrays, kib=st.sampled_from(KIB), sizes=sizes)
 def test_any_machine_and_workload(
     name: str, cascade: str, arrays: tuple[str, int, int, int, str], kib: int, sizes: tuple[int, int, int, int]

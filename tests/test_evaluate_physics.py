@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import pytest
 from dataflow_cases import MACHINES, attention, dataflow, other_machine, pairs, with_buffer
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.archspec.types import Machine, Workload
@@ -28,7 +29,7 @@ features = st.sampled_from([64, 128, 1, 80, 6])
 lengths = st.sampled_from([1024, 4096, 96, 2, 1, 3000, 1 << 18, 1 << 20, 1009, 500_000])
 sizes = st.tuples(features, features, lengths, lengths, st.sampled_from([12, 1, 5]), st.sampled_from([64, 1, 3]))
 same_length = st.tuples(features, lengths, st.sampled_from([12, 1])).map(lambda t: (t[0], t[0], t[1], t[1], t[2], 4))
-examples = settings(max_examples=8)
+drawn = examples(4, 8)
 
 
 def machine(name: str, mib: float = 32, **other: object) -> Machine:
@@ -61,7 +62,7 @@ def total(rows: Iterable[Row], component: str) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes)
 def test_multiply_accumulates_of_the_products_are_the_points(name: str, case: Sizes) -> None:
     """However it is mapped: E*M*P for the scores, F*M*P for the values, per head and batch."""
@@ -74,7 +75,7 @@ def test_multiply_accumulates_of_the_products_are_the_points(name: str, case: Si
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes)
 def test_rows_sum_to_the_totals(name: str, case: Sizes) -> None:
     report = run(name, case)
@@ -93,7 +94,7 @@ def test_rows_sum_to_the_totals(name: str, case: Sizes) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes, mib=st.sampled_from([32, 1, 4]))
 def test_no_less_than_the_inputs_and_outputs_once(name: str, case: Sizes, mib: float) -> None:
     e, f, m, p, heads, batch = case
@@ -102,7 +103,7 @@ def test_no_less_than_the_inputs_and_outputs_once(name: str, case: Sizes, mib: f
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes)
 def test_latency_covers_every_busy_resource(name: str, case: Sizes) -> None:
     on = machine(name)
@@ -119,7 +120,7 @@ def test_latency_covers_every_busy_resource(name: str, case: Sizes) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("fusemax")])
-@examples
+@drawn
 @given(case=sizes, mib=st.sampled_from([32, 4, 1]))
 def test_traffic_of_the_fused_kernels_in_closed_form(name: str, case: Sizes, mib: float) -> None:
     """Queries and results once, keys and values once for each of P2 groups of queries (unless they are one chunk)."""
@@ -147,7 +148,7 @@ def scaled(before: Report, after: Report, factor: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes, factor=st.sampled_from([2, 3, 7, 64]))
 def test_a_larger_batch_costs_as_much_more(name: str, case: Sizes, factor: int) -> None:
     e, f, m, p, heads, batch = case
@@ -155,7 +156,7 @@ def test_a_larger_batch_costs_as_much_more(name: str, case: Sizes, factor: int) 
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "flat"])  # FLAT's published tilings depend on the heads
-@examples
+@drawn
 @given(case=sizes, factor=st.sampled_from([2, 3]))
 def test_more_heads_cost_as_much_more(name: str, case: Sizes, factor: int) -> None:
     e, f, m, p, heads, batch = case
@@ -163,7 +164,7 @@ def test_more_heads_cost_as_much_more(name: str, case: Sizes, factor: int) -> No
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes)
 def test_twice_the_clock_halves_the_compute_time_alone(name: str, case: Sizes) -> None:
     slow, fast = (run(name, case, machine(name, clock=clock)) for clock in ("1 GHz", "2 GHz"))
@@ -175,7 +176,7 @@ def test_twice_the_clock_halves_the_compute_time_alone(name: str, case: Sizes) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-@examples
+@drawn
 @given(case=sizes)
 def test_half_the_bandwidth_doubles_the_memory_time_alone(name: str, case: Sizes) -> None:
     on = machine(name)
@@ -194,7 +195,7 @@ def test_half_the_bandwidth_doubles_the_memory_time_alone(name: str, case: Sizes
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "flat"])
-@examples
+@drawn
 @given(case=sizes, kib=st.lists(st.sampled_from([256, 512, 700, 1024, 5000, 16384, 32768, 1 << 20]), min_size=2))
 def test_a_larger_buffer_never_adds_traffic(name: str, case: Sizes, kib: list[int]) -> None:
     traffic = [run(name, case, machine(name, k / 1024)).traffic_bytes for k in sorted(kib) if roomy(name, k)]
@@ -207,7 +208,7 @@ def roomy(name: str, kib: int) -> bool:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in SEARCHED])
-@examples
+@drawn
 @given(case=sizes)
 def test_a_dearer_buffer_changes_its_own_rows_alone(name: str, case: Sizes) -> None:
     cheap, dear = (
@@ -224,7 +225,7 @@ def test_a_dearer_buffer_changes_its_own_rows_alone(name: str, case: Sizes) -> N
 
 
 @pytest.mark.parametrize("name", SEARCHED)
-@examples
+@drawn
 @given(case=sizes)
 def test_prices_never_add_traffic_to_a_searched_mapping(name: str, case: Sizes) -> None:
     cheap, dear = (run(name, case, machine(name, read_pj=read, write_pj=write)) for read, write in ((1, 1), (9000, 1)))

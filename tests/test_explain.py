@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from conftest import Outcome
 from dataflow_cases import OF_LAYERS, data_dependent, not_computed, open_sizes
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap import einsum_cascade
@@ -287,7 +288,7 @@ def test_unknown_names_are_refused_together(binding: Explanation) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@examples(20, 60)
 def test_every_part_is_found_by_what_it_is_due_to(data: st.DataObject) -> None:
     explanation = explain(evaluation(*BINDING))
     metric = data.draw(st.sampled_from(METRICS))

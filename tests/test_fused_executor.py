@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import pytest
+from examples import examples
 from fused_cases import (
     MATMULS,
     Case,
@@ -24,7 +25,7 @@ from fused_cases import (
     one_pass,
     sums,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nests import QUIET
 
@@ -72,7 +73,7 @@ def matmul_nests(draw: st.DrawFn) -> Nest:
     )
 
 
-@settings(max_examples=150, suppress_health_check=QUIET, deadline=None)
+@examples(50, 150, suppress_health_check=QUIET, deadline=None)
 @given(nest=matmul_nests())
 def test_any_nest_of_a_matrix_product_moves_what_the_closed_form_counts(nest: Nest) -> None:
     check(matmul(nest))

@@ -6,8 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from examples import examples
 from gather_programs import programs
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from interpreter_oracle import Element, Oracle
 from interpreter_programs import Program
@@ -50,7 +51,7 @@ def checked(program: Program) -> dict[str, int]:
     raise AssertionError
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@examples(50, 150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(programs(), st.integers(0, 2**32), st.booleans(), st.booleans())
 def test_every_element_is_that_of_the_oracle(program: Program, seed: int, matrix_products: bool, halved: bool) -> None:
     cascade = parse(program.text)
@@ -63,7 +64,7 @@ def test_every_element_is_that_of_the_oracle(program: Program, seed: int, matrix
     assert_same(Oracle(cascade, sizes, inputs).run(), tensors)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@examples(17, 50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(programs(), st.integers(0, 2**32))
 def test_counts_are_those_counted_or_above(program: Program, seed: int) -> None:
     cascade = parse(program.text)

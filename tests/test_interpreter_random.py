@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
+from examples import examples
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from interpreter_oracle import Oracle
 from interpreter_programs import INPUTS, Program, programs
@@ -20,7 +21,7 @@ def inputs_for(sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
     return {n: generator.integers(-3, 4, [sizes[r] for r in ranks]).astype(float) for n, ranks in INPUTS.items()}
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@examples(84, 250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(programs(), st.integers(0, 2**32), st.booleans())
 def test_every_element_of_a_random_cascade_is_that_of_the_oracle(
     program: Program, seed: int, matrix_products: bool

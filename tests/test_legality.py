@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+from examples import examples
 from hypothesis import Phase as HypothesisPhase
 from hypothesis import find, given, settings
 from nests import QUIET, Nest, make_operand, nests
@@ -315,7 +316,7 @@ def agree(case: Nest) -> bool:
     )
 
 
-@settings(max_examples=250, suppress_health_check=QUIET)
+@examples(84, 250, suppress_health_check=QUIET)
 @given(case=nests())
 def test_what_a_memory_holds_is_what_the_executor_puts_there(case: Nest) -> None:
     assert agree(case)

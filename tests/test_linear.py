@@ -9,7 +9,8 @@ from importlib import resources
 
 import pytest
 from dataflow_cases import with_buffer
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from search_cases import Case, candidates, cases
 from test_search_oracle import analysed, objective
@@ -117,7 +118,7 @@ sizes = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@examples(20, 60)
 @given(sizes=sizes, kib=st.sampled_from([16 << 10, 4 << 10, 1 << 10, 300, 64, 1]))
 def test_the_search_moves_as_little_as_brute_force_finds(sizes: tuple[int, int, int], kib: int) -> None:
     check(*sizes, costly(kib), load_dataflow("linear"))
@@ -218,7 +219,7 @@ def allowed(case: Case, nest: EinsumMapping, free: frozenset[str]) -> bool:
 
 
 @pytest.mark.parametrize("free", [(), ("order",), ("keep",)])
-@settings(max_examples=40)
+@examples(14, 40)
 @given(case=cases(splits=12), data=st.data())
 def test_what_is_not_given_is_searched(case: Case, data: st.DataObject, free: tuple[str, ...]) -> None:
     kept = frozenset(data.draw(st.sets(st.sampled_from(sorted({o.tensor for o in case.space.operands})))))

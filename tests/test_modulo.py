@@ -6,7 +6,8 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from modulo_oracle import enumerated_interval, graphs, least_span, solved_interval
 
 from fusemap.diagnostics import InputError
@@ -14,7 +15,7 @@ from fusemap.mappers.modulo import Dependence, Task, TaskGraph, schedule
 from fusemap.mappers.modulo_check import violations
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50, 150, deadline=None)
 @given(graphs(4, 3))
 def test_interval_is_the_least_by_enumeration(graph: TaskGraph) -> None:
     found = schedule(graph)
@@ -23,7 +24,7 @@ def test_interval_is_the_least_by_enumeration(graph: TaskGraph) -> None:
     assert violations(found) == ()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(20, 60, deadline=None)
 @given(graphs(3, 2))
 def test_span_is_the_least_by_enumeration(graph: TaskGraph) -> None:
     found = schedule(graph)
@@ -32,7 +33,7 @@ def test_span_is_the_least_by_enumeration(graph: TaskGraph) -> None:
         assert found.span == least_span(graph, found.interval, found.span + 1)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(14, 40, deadline=None)
 @given(graphs(9, 9))
 def test_interval_is_the_least_by_cp_sat(graph: TaskGraph) -> None:
     pytest.importorskip("ortools")
@@ -41,7 +42,7 @@ def test_interval_is_the_least_by_cp_sat(graph: TaskGraph) -> None:
     assert violations(found) == ()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(50, 150, deadline=None)
 @given(graphs(12, 9))
 def test_larger_graphs_are_right_and_bounds_hold(graph: TaskGraph) -> None:
     found = schedule(graph, most_nodes=300)

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.diagnostics import InputError
@@ -304,7 +305,7 @@ def test_any_words_parse_or_explain(text: str) -> None:
     _parses_or_explains(text)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(67, 200, deadline=None)
 @given(st.data())
 def test_any_edit_of_a_library_cascade_parses_or_explains(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(sorted(LIBRARY.glob("*.cascade")))).read_text()

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from passes_cases import Row, sizes_of, text_of
 from passes_oracle import Search, is_valid, searches
 from passes_points import Program
@@ -80,7 +81,7 @@ def test_the_definition_holds_for_every_schedule_of_random_cascades(family: str)
     assert [c for seed in range(FAST // len(FAMILIES)) for c in complaints(program(seed, family))] == []
 
 
-@settings(max_examples=15)
+@examples(5, 15)
 @given(programs())
 def test_the_definition_holds_for_every_schedule_of_any_cascade(made: PassProgram) -> None:
     assert complaints(made) == []

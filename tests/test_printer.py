@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from cascade_strategies import cascades
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 
 from fusemap.einsum_cascade.parser import parse, parse_file
 from fusemap.einsum_cascade.printer import format_cascade, format_einsum
@@ -16,7 +17,7 @@ from fusemap.einsum_cascade.types import Cascade, Reduce
 LIBRARY = sorted((Path(__file__).parent.parent / "src/fusemap/einsum_cascade/library").glob("*.cascade"))
 
 
-@settings(max_examples=80)
+@examples(27, 80)
 @given(cascades())
 def test_parsing_what_was_printed_gives_the_same_tree(cascade: Cascade) -> None:
     text = format_cascade(cascade)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fusemap.archspec import load_arch, load_workload
@@ -46,7 +47,7 @@ ROOMS = st.integers(1 << 18, 1 << 26)
 # --- against evaluated mappings -------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@examples(7, 20, deadline=None)
 @given(REFERENCES, ROOMS)
 def test_uniform_blocks_are_fusemaxs_traffic(reference: str, room: int) -> None:
     workload, machine = load_workload(reference), with_buffer(MACHINE, room)
@@ -61,7 +62,7 @@ def test_uniform_blocks_are_fusemaxs_traffic(reference: str, room: int) -> None:
     assert time_mapping(problem, mapping, machine).traffic_bytes == 2 * heads * uniform_words(head)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(7, 20, deadline=None)
 @given(REFERENCES, ROOMS)
 def test_ragged_blocks_are_mappings_of_their_parts(reference: str, room: int) -> None:
     workload, machine = load_workload(reference), with_buffer(MACHINE, room)
@@ -82,7 +83,7 @@ def test_half_the_traffic_at_1m() -> None:
     assert (bert.uniform, bert.ragged, xlm.uniform, xlm.ragged) == (16.5, 9.0, 32.5, 17.0)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(10, 30, deadline=None)
 @given(REFERENCES, ROOMS)
 def test_no_order_goes_below_the_bound_and_turning_is_the_best(reference: str, room: int) -> None:
     found = reread(load_workload(reference), room)
@@ -253,7 +254,7 @@ def heads(draw: Callable[..., int]) -> Head:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(20, 60, deadline=None)
 @given(heads())
 def test_blocks_move_what_the_formulas_say_and_fit(head: Head) -> None:
     assume(head.most_tiles >= 1)
@@ -263,7 +264,7 @@ def test_blocks_move_what_the_formulas_say_and_fit(head: Head) -> None:
     assert run_blocks(head, head.most_tiles * head.tile, 0) == ragged_words(head)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(20, 60, deadline=None)
 @given(heads())
 def test_turning_moves_what_it_says_fits_and_is_the_best_block_size(head: Head) -> None:
     found = turning(head)
@@ -278,7 +279,7 @@ def test_turning_moves_what_it_says_fits_and_is_the_best_block_size(head: Head) 
             assert found.words <= run_blocks(head, tiles * head.tile, kept)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(20, 60, deadline=None)
 @given(heads())
 def test_the_other_orders_move_what_the_formulas_say(head: Head) -> None:
     if keys_words(head) < math.inf:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from nests import QUIET, Nest, make_loop, make_operand, nest, nests
@@ -63,7 +64,7 @@ def check(case: Nest, seed: int) -> None:
     assert analysed(case) == executed(case)
 
 
-@settings(max_examples=400, suppress_health_check=QUIET)
+@examples(134, 400, suppress_health_check=QUIET)
 @given(case=nests(), seed=st.integers(0, 9))
 def test_analysis_and_executor_agree_on_every_count(case: Nest, seed: int) -> None:
     check(case, seed)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from nests import QUIET, Nest, make_loop, nests
@@ -32,7 +33,7 @@ def law(fault: str, **strategies: Any) -> Callable[[Relation], Relation]:
     def decorate(relation: Relation) -> Relation:
         quick = settings(max_examples=2000, phases=[Phase.generate], suppress_health_check=QUIET)
         FRAGILE[relation.__name__] = fault, quick(given(**strategies)(relation))
-        return settings(max_examples=60, suppress_health_check=QUIET)(given(**strategies)(relation))
+        return examples(20, 60, suppress_health_check=QUIET)(given(**strategies)(relation))
 
     return decorate
 

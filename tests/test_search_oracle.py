@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from search_cases import ENERGIES, Case, candidates, cases, held_bytes, machine
@@ -85,7 +86,7 @@ def check(case: Case) -> None:
     assert found(case) == least(case, analysed)
 
 
-@settings(max_examples=100, suppress_health_check=QUICK)
+@examples(34, 100, suppress_health_check=QUICK)
 @given(case=cases())
 def test_the_search_finds_the_least_of_all_mappings(case: Case) -> None:
     check(case)
@@ -98,7 +99,7 @@ def test_the_search_finds_the_least_of_all_mappings_of_larger_einsums(case: Case
     check(case)
 
 
-@settings(max_examples=40, suppress_health_check=QUICK)
+@examples(14, 40, suppress_health_check=QUICK)
 @given(case=cases(splits=4))
 def test_the_found_mapping_is_in_the_space_and_fits(case: Case) -> None:
     assert is_candidate(case)
@@ -108,7 +109,7 @@ def is_tiny(case: Case) -> bool:
     return case.space.points <= 32
 
 
-@settings(max_examples=25, suppress_health_check=[*QUICK, HealthCheck.filter_too_much])
+@examples(9, 25, suppress_health_check=[*QUICK, HealthCheck.filter_too_much])
 @given(case=cases(splits=4).filter(is_tiny))
 def test_the_search_finds_the_least_of_what_an_executor_counts(case: Case) -> None:
     assert found(case, executed) == least(case, executed)
@@ -123,7 +124,7 @@ def batched(case: Case, batch: int) -> Case:
     return replace(case, space=space, nest=replace(case.nest, levels=(outer, *rest)))
 
 
-@settings(max_examples=30, suppress_health_check=QUICK)
+@examples(10, 30, suppress_health_check=QUICK)
 @given(case=cases(splits=6), batch=st.sampled_from([2, 3, 64]))
 def test_a_batch_loop_is_left_out_without_loss(case: Case, batch: int) -> None:
     larger = batched(case, batch)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Outcome
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusemap.cli import validate as validate_command
@@ -56,7 +57,7 @@ def test_the_published_array_keeps_its_steady_state_within_its_registers_and_por
     assert (row.cycle, row.over, row.registers_2d, row.registers_1d, row.ports) == (3628, 1164, 10, 12, 4)
 
 
-@settings(max_examples=12, deadline=None)
+@examples(4, 12, deadline=None)
 @given(
     rows=st.integers(2, 12),
     columns=st.integers(2, 3),

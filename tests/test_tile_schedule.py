@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from dataflow_cases import pairs
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from tile_cases import ALL, mapped_cascades, mapped_case, most_events, small
 from tile_checker import distinct_names, earliest, faults, rules
@@ -17,7 +18,7 @@ from fusemap.sim.tile_run import TileEvent, TileRun, run_tiles
 from fusemap.sim.tile_types import EFFECTS, Load, Store, TileProgram, TileStage
 
 FLOWS = [flow for flow, _ in pairs()]
-SHOWN = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+SHOWN = examples(27, 80, deadline=None, suppress_health_check=list(HealthCheck))
 SETS = [EFFECTS[:1], EFFECTS[:2], EFFECTS[:3], EFFECTS[:4], EFFECTS, ("start", "operands", "ports"), ("start", "ports")]
 MOST_EVENTS = 1200
 
@@ -62,7 +63,7 @@ def test_no_rule_is_broken_by_a_dataflow(flow: str, bandwidth: float) -> None:
             assert faults(program, recorded(program, effects)) == []
 
 
-@settings(max_examples=25, deadline=None)
+@examples(9, 25, deadline=None)
 @given(
     st.sampled_from(FLOWS),
     st.tuples(*[st.sampled_from(x) for x in ((2, 4), (2, 8), (4, 8, 16), (4, 8, 16))]),

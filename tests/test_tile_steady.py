@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from dataflow_cases import pairs
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from tile_cases import mapped_cascades, mapped_case, most_events, published_case, small
 from tile_draw import chained, tile_programs_drawn
@@ -31,13 +32,13 @@ def same(program: TileProgram, effects: tuple[str, ...]) -> None:
     assert answer(program, effects, extrapolate=True) == answer(program, effects, extrapolate=False)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(27, 80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tile_programs_drawn(most_steps=12, most_iterations=300), st.sampled_from(SETS))
 def test_random_programs(program: TileProgram, effects: tuple[str, ...]) -> None:
     same(program, effects)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(7, 20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(FLOWS),
     st.tuples(*[st.sampled_from(x) for x in ((2, 4), (2, 8), (8, 16, 32, 64), (8, 16, 32, 64))]),

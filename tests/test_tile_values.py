@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dataflow_cases import pairs
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from tile_cases import ALL, TileCase, mapped_cascades, mapped_case, small
 from tile_checker import faults, rules
@@ -41,7 +42,7 @@ def farthest(case: TileCase, found: TileValues) -> float:
     return worst
 
 
-@settings(max_examples=12, deadline=None)
+@examples(4, 12, deadline=None)
 @given(
     st.sampled_from(FLOWS),
     st.tuples(*[st.sampled_from(x) for x in ((2, 4), (2, 8), (2, 4, 8, 12), (2, 4, 8, 12))]),

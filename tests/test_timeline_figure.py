@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -191,7 +192,7 @@ def _random(draw: st.DrawFn) -> Timeline:
     return Timeline(name="any", clock_hz=1e9, ticks_per_cycle=3, tracks=tracks, spans=tuple(spans), last=10)
 
 
-@settings(max_examples=12, deadline=None)
+@examples(4, 12, deadline=None)
 @given(timeline=_random())
 def test_no_word_covers_another_in_any_timeline(timeline: Timeline) -> None:
     assert _covered(draw_timeline(timeline)) == []
