@@ -9,27 +9,21 @@ from functools import cache
 
 import pytest
 from conftest import Outcome
+from studies import STUDY, bench
 
 from fusemap.diagnostics import InputError
 from fusemap.sim.accounting import PRINCIPLED
 from fusemap.validation.accounting import accounting
 from fusemap.validation.audit import QUANTITIES, Audit, Finding, audit
-from fusemap.validation.reproduce import Bench, Claim, accountings, claims, load_bench
-from fusemap.validation.study import Study, load_study
+from fusemap.validation.reproduce import Claim, accountings, claims
+from fusemap.validation.study import Study
 from fusemap.validation.tables_audit import changed, matrix, size_sentence, what_if_sentences
 
 Run = Callable[..., Outcome]
-STUDY = load_study("fusemax")
 SLIPS = tuple(STUDY.model.slips)
 FLAT_ENERGY = "attention energy relative to FLAT"
 UNFUSED_ENERGY = "attention energy relative to unfused"
 SPEED_UP = "attention speed-up over FLAT"
-
-
-@cache
-def bench() -> Bench:
-    """One bench for all tests, which remembers its reports."""
-    return load_bench(STUDY)
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from studies import bench
 from test_codesign import SPACE, area_by_hand, design, site
 
 from fusemap.archspec import load_workload
@@ -30,9 +31,7 @@ from fusemap.validation.codesign_tables import (
     to_csv,
 )
 from fusemap.validation.exp_sensitivity import Swept, exp_sweep, length_table
-from fusemap.validation.reproduce import load_bench
 from fusemap.validation.rereads import reread
-from fusemap.validation.study import load_study
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = (DOCS / "codesign.md").read_text(encoding="utf-8")
@@ -45,7 +44,7 @@ def baseline() -> Design:
 
 @cache
 def swept() -> tuple[Swept, ...]:
-    return exp_sweep(load_bench(load_study("fusemax")))
+    return exp_sweep(bench())
 
 
 def shape(at: Site) -> tuple[int, int, int, int]:

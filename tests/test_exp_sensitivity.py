@@ -6,17 +6,12 @@ import statistics
 from functools import cache
 
 import pytest
+from studies import bench
 
 from fusemap.validation.exp_sensitivity import Swept, chained, exp_sweep, exp_table, length_table
-from fusemap.validation.reproduce import Bench, accountings, load_bench
-from fusemap.validation.study import load_study
+from fusemap.validation.reproduce import accountings
 
 CYCLES = (1, 2, 4, 7)
-
-
-@cache
-def bench() -> Bench:
-    return load_bench(load_study("fusemax"))
 
 
 @cache

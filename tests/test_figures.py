@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
+from studies import STUDY, bench, reproduced
 
 from fusemap.diagnostics import InputError
 from fusemap.validation.figures import (
@@ -34,11 +35,10 @@ from fusemap.validation.figures_picture import PictureData, picture_data
 from fusemap.validation.figures_picture_draw import COLOURS, draw_picture
 from fusemap.validation.figures_scatter import ScatterData
 from fusemap.validation.published import load_published
-from fusemap.validation.reproduce import Bench, Failure, load_bench
-from fusemap.validation.reproduction import Reproduction, reproduce
-from fusemap.validation.study import FigureModel, load_study
+from fusemap.validation.reproduce import Failure
+from fusemap.validation.reproduction import Reproduction
+from fusemap.validation.study import FigureModel
 
-STUDY = load_study("fusemax")
 VALUES = load_published(STUDY)
 LABELS = {c: m.label for c, m in STUDY.model.configurations.items()}
 FIGURES = tuple(STUDY.model.figures)
@@ -47,16 +47,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 SMALLEST_PT = 7.0
 
 
-@cache
-def bench() -> Bench:
-    """One bench for all tests, which remembers its reports."""
-    return load_bench(STUDY)
-
-
-@cache
 def found() -> Reproduction:
     """The study recomputed."""
-    return reproduce(bench(), "published")
+    return reproduced()
 
 
 @cache
@@ -316,7 +309,7 @@ def test_the_picture_shows_the_claims() -> None:
     assert sum(means) / len(means) == pytest.approx(claims["attention speed-up over unfused"], rel=1e-12)
     energy = sum(share for _, share in panels["FuseMax"].energy)
     assert energy == pytest.approx(claims["attention energy relative to unfused"], rel=1e-12)
-    corrected = {c.claim.claim: c.claim.computed for c in reproduce(bench(), "principled").claims}
+    corrected = {c.claim.claim: c.claim.computed for c in reproduced("principled").claims}
     assert panels["FuseMax"].corrected_energy == pytest.approx(
         corrected["attention energy relative to unfused"], rel=1e-12
     )

@@ -12,6 +12,7 @@ import click
 import numpy as np
 import pytest
 from conftest import Outcome
+from studies import bench, whole_taxonomy
 
 import fusemap as fm
 from fusemap.cli import main as shell
@@ -87,11 +88,21 @@ WITHOUT_A_FUNCTION = {"list", "schema", "validate"}  # names and files' schemas,
 MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",), "map": ("seconds",)})
 
 
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command and the function use what was evaluated already."""
+    rows = whole_taxonomy().rows
+    for place in ("fusemap.load_bench", "fusemap.cli.reproduce.load_bench", "fusemap.cli.audit.load_bench"):
+        monkeypatch.setattr(place, lambda study: bench())
+    monkeypatch.setattr("fusemap.validation.taxonomy_rows.rows_of", lambda entries: rows)
+
+
 def plain(result: Result) -> Any:
     """The document as a reader of JSON gets it."""
     return json.loads(json.dumps(result.to_json(), allow_nan=False))
 
 
+@pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize(("argv", "call"), CASES, ids=[" ".join(argv) for argv, _ in CASES])
 def test_python_and_the_command_give_one_document(
     fusemap: Run, argv: tuple[str, ...], call: Callable[[], Result]

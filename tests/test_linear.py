@@ -13,6 +13,7 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from search_cases import Case, candidates, cases
+from studies import STUDY, reproduced
 from test_search_oracle import analysed, objective
 
 from fusemap.archspec import load_arch, load_workload, parse_workload
@@ -31,11 +32,8 @@ from fusemap.sim.evaluate import evaluate, plan
 from fusemap.validation.accounting import accounting
 from fusemap.validation.end_to_end import Layers, LayersModel, load_layers
 from fusemap.validation.published import load_published
-from fusemap.validation.reproduce import load_bench
-from fusemap.validation.reproduction import Reproduction, reproduce
-from fusemap.validation.study import load_study
+from fusemap.validation.reproduction import Reproduction
 
-STUDY = load_study("fusemax")
 CASCADE = load("linear-layer")
 ARCHS = {"32MiB": "flat-cloud-linear", "16MiB": "fusemax-cloud-linear"}
 MODELS = {  # D, E, H, S
@@ -47,9 +45,8 @@ MODELS = {  # D, E, H, S
 BATCH = 64
 
 
-@cache
 def found(name: str = "published") -> Reproduction:
-    return reproduce(load_bench(STUDY), name)
+    return reproduced(name)
 
 
 def workload(m: int, k: int, n: int) -> Workload:

@@ -9,16 +9,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from studies import STUDY, bench
 
 from fusemap.archspec import load_components
 from fusemap.validation import pareto_study
 from fusemap.validation.pareto_study import pareto_attempts
 from fusemap.validation.published import load_published
-from fusemap.validation.reproduce import Bench, Failure, accountings, compare, load_bench
+from fusemap.validation.reproduce import Bench, Failure, accountings, compare
 from fusemap.validation.rows import ParetoRow
-from fusemap.validation.study import ParetoModel, Study, load_study
+from fusemap.validation.study import ParetoModel, Study
 
-STUDY = load_study("fusemax")
 VALUES = load_published(STUDY)
 MODELS = {"BERT": (64, 12), "TrXL": (64, 16), "T5": (64, 8), "XLM": (128, 16)}  # E, H
 SIZES = (16, 32, 64, 128, 256, 512)
@@ -27,7 +27,7 @@ LENGTH, BATCH, CLOCK_HZ, BYTES_PER_S = 1 << 18, 64, 940e6, 400 * 2**30
 
 @cache
 def rows(accounting: str = "published") -> tuple[ParetoRow, ...]:
-    found, failures = pareto_attempts(load_bench(STUDY), accountings(STUDY, accounting))
+    found, failures = pareto_attempts(bench(), accountings(STUDY, accounting))
     assert failures == ()
     return found
 

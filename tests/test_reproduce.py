@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Outcome
+from studies import STUDY, bench, reproduced
 
 from fusemap.archspec import load_arch, load_components, load_workload
 from fusemap.cli.reproduce import failure_lines
@@ -26,26 +26,18 @@ from fusemap.validation.published import Published, load_published
 from fusemap.validation.reasons import busy, steps, waits
 from fusemap.validation.reproduce import Bench, StudyRow, accountings, claims, compare, load_bench
 from fusemap.validation.reproduction import Reproduction, reproduce
-from fusemap.validation.study import ClaimModel, load_study
+from fusemap.validation.study import ClaimModel
 from fusemap.validation.tables import agreement_sentences, step_sentences
 
 Run = Callable[..., Outcome]
-STUDY = load_study("fusemax")
 VALUES = load_published(STUDY)
 CONFIGURATIONS = ("unfused", "flat", "cascade", "arch", "binding")
 LABELS = {c: m.label for c, m in STUDY.model.configurations.items()}
 
 
-@cache
-def bench() -> Bench:
-    """One bench for all tests, which remembers its reports."""
-    return load_bench(STUDY)
-
-
-@cache
 def found(accounting: str = "published") -> Reproduction:
     """The reproduction under an accounting."""
-    return reproduce(bench(), accounting)
+    return reproduced(accounting)
 
 
 @pytest.fixture

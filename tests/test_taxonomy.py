@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import zoo
 from commands import execute
 from conftest import Outcome
 from passes_claims import claim_text
+from studies import whole_taxonomy
 from test_json_documents import Run
 from test_readme import ROOT, blocks, matches, steps
 
@@ -28,16 +28,15 @@ from fusemap.einsum_cascade.scope import conditions_of, known_shapes
 from fusemap.einsum_cascade.types import Lookup
 from fusemap.validation.taxonomy import FAMILIES, Family, load_families, parse_family
 from fusemap.validation.taxonomy_operations import COUNTED, operations
-from fusemap.validation.taxonomy_rows import Fiber, Row, Taxonomy, taxonomy
+from fusemap.validation.taxonomy_rows import Fiber, Row, Taxonomy
 from fusemap.validation.taxonomy_tables import markdown
 
 PASSES = (ROOT / "docs" / "passes.md").read_text(encoding="utf-8")
 
 
-@cache
 def whole() -> Taxonomy:
-    """The taxonomy, analysed once."""
-    return taxonomy()
+    """The taxonomy."""
+    return whole_taxonomy()
 
 
 def fibers() -> list[tuple[Row, Fiber]]:

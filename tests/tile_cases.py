@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cache
 
 from dataflow_cases import MACHINES, attention, dataflow, open_sizes, pairs
+from studies import bench
 
 import fusemap as fm
 from fusemap.archspec.types import Machine
@@ -21,8 +22,6 @@ from fusemap.sim.tile_program import tile_programs
 from fusemap.sim.tile_run import TileRun, run_tiles
 from fusemap.sim.tile_types import EFFECTS, Effect, TileProgram
 from fusemap.validation.accounting import accounting
-from fusemap.validation.reproduce import Bench, load_bench
-from fusemap.validation.study import load_study
 
 ALL = 10**9  # slots to record: all of them
 LENGTHS = ("1K", "4K", "16K", "64K", "256K", "1M")
@@ -48,12 +47,6 @@ class TileCase:
         """All phases, recorded from end to end."""
         programs = self.programs(effects)
         return [run_tiles(p, effects=effects, extrapolate=False, record=ALL) for p in programs]
-
-
-@cache
-def bench() -> Bench:
-    """The published study, planned once."""
-    return load_bench(load_study("fusemax"))
 
 
 def configurations() -> list[str]:
