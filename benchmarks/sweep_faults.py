@@ -2,9 +2,9 @@
 
     python benchmarks/sweep_faults.py --kills 20
 
-Each kill is SIGKILL to the parent of two worker processes. After it the database is checked, and that the
-workers are gone. At the end every point must be there once, and the exported table must be byte for byte that of the
-run that was not interrupted. Ends with exit code 1 where one of this fails.
+Each kill is SIGKILL to the parent of two worker processes, while they start or while they work. After it the
+database is checked, and that the workers are gone. At the end every point must be there once, and the exported table
+must be byte for byte that of the run that was not interrupted. Ends with exit code 1 where one of this fails.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ machine:
 """
 GRID = 2 * 3 * 3 * 3
 BLOCK = 32
+EARLY = 4  # every fourth kill falls while the processes start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,9 @@ def judged(folder: Path, kills: int, points: int, draw: random.Random) -> int:
     first_s, seconds = uninterrupted(spec, whole)
     total = count(whole)
     print(f"{total:,} points, uninterrupted in {seconds:.1f} s with 2 processes, the first after {first_s:.1f} s\n")
-    share = (seconds - first_s) / kills  # so that about as many kills as are asked for find work
-    found = [kill(spec, killed, draw.uniform(0.8 * first_s, first_s + share)) for _ in range(kills)]
+    share = 1.2 * (seconds - first_s) / kills  # so that about as many kills as are asked for find work
+    moments = [(number % EARLY == EARLY - 1, draw.random()) for number in range(kills)]
+    found = [kill(spec, killed, first_s * at if early else share * at, early=early) for early, at in moments]
     print(table([row(i, k) for i, k in enumerate(found, 1)], HEAD, "rrrrrrr"))
     run(spec, killed).wait()
     same = [exported(store) for store in (whole, killed)]
@@ -122,10 +124,14 @@ def uninterrupted(spec: Path, store: Path) -> tuple[float, float]:
     return first_s, time.perf_counter() - start
 
 
-def kill(spec: Path, store: Path, after_s: float) -> Kill:
-    """Kill a sweep some time after it was started."""
+def kill(spec: Path, store: Path, wait_s: float, *, early: bool) -> Kill:
+    """Kill a sweep some time after its start if `early`, else after its first new row."""
+    before, start = count(store), time.perf_counter()
     process = run(spec, store)
-    time.sleep(after_s)
+    while not early and process.poll() is None and count(store) == before:
+        time.sleep(0.01)
+    time.sleep(wait_s)
+    after_s = time.perf_counter() - start
     parent = psutil.Process(process.pid)
     workers = parent.children(recursive=True) if process.poll() is None else []
     process.kill()

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from fusemap.archspec.arithmetic import BINARY, FUNCTIONS, largest_divisor
 from fusemap.archspec.batches import FEW, by_value, gathered, lanes_of, rendered, run, take
 from fusemap.archspec.decide import as_whole, chosen, everywhere, is_whole, largest, smallest, somewhere, written
+from fusemap.archspec.divergence import Divergence, OneByOne, Texts
 from fusemap.archspec.document import TextFault
 from fusemap.archspec.expressions import parse_expression
-from fusemap.archspec.lanes import Divergence, Lanes, OneByOne, Texts
+from fusemap.archspec.lanes import Lanes
 from fusemap.diagnostics import input_error
 
 INTS = st.integers(-(2**70), 2**70) | st.integers(-9, 9) | st.integers(2**53 - 3, 2**53 + 3)

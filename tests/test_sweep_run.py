@@ -248,7 +248,7 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path: Path) -> None:
 
 
 def test_three_kills_and_a_resume_are_an_uninterrupted_run(tmp_path: Path) -> None:
-    script = [sys.executable, str(ROOT / "benchmarks/sweep_faults.py"), "--kills", "3", "--points", "1500"]
+    script = [sys.executable, str(ROOT / "benchmarks/sweep_faults.py"), "--kills", "3", "--points", "1000"]
     done = subprocess.run([*script, "--folder", str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every point once" in done.stdout

@@ -12,8 +12,9 @@ import numpy as np
 
 from fusemap.archspec.batches import by_value
 from fusemap.archspec.decide import as_whole, is_whole, largest, smallest
+from fusemap.archspec.divergence import Divergence
 from fusemap.archspec.document import TextFault
-from fusemap.archspec.lanes import Divergence, Lanes
+from fusemap.archspec.lanes import Lanes
 
 Value: TypeAlias = int | float
 Operation: TypeAlias = Callable[[Mapping[str, Value]], Value]

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fusemap.archspec.divergence import Divergence, OneByOne, Texts
 from fusemap.archspec.document import TextFault
-from fusemap.archspec.lanes import Divergence, Lanes, OneByOne, Texts, gathered
+from fusemap.archspec.lanes import Lanes, gathered
 from fusemap.diagnostics import DoesNotFit, InputError
 
 Index: TypeAlias = NDArray[np.int64]

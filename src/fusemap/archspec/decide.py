@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fusemap.archspec.lanes import INT64, Divergence, Lanes, columns, gathered, operand
+from fusemap.archspec.divergence import Divergence
+from fusemap.archspec.lanes import INT64, Lanes, columns, gathered, operand
 
 
 def is_whole(value: Any) -> bool:

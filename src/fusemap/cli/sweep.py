@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusemap.cli.main import ANSWER_IS_NO, INTERRUPTED, LazyCommand
+from fusemap.cli.main import ANSWER_IS_NO, INTERNAL_ERROR, INTERRUPTED, LazyCommand
 from fusemap.cli.output import emit_json
 from fusemap.diagnostics import input_error
 
@@ -85,7 +85,8 @@ def run_command(spec: str, out: str | None, count: bool, quiet: bool, as_json: b
     try:
         found = sweep(spec, out=out, watch=display.watch, **given)
     except WorkerError as error:
-        raise click.ClickException(f"{error}; what was written stays, and --resume goes on") from None
+        click.echo(f"error: {error}\n  what was written stays, and --resume goes on", err=True)
+        return INTERNAL_ERROR
     finally:
         display.clear()
     if as_json:

@@ -56,6 +56,8 @@ def _version() -> str:
 class Dask:
     """The workers of a cluster; it replaces those that it loses, and repeats their blocks, by itself."""
 
+    rounds = 2
+
     def __init__(self, sweep: Sweep, client: Any) -> None:
         self._client = client
         self._sweep = client.scatter(sweep, broadcast=True, hash=False)

@@ -58,3 +58,12 @@ class SweepModel(SpecModel):
     conditions: list[str | ConditionModel] = Field(default_factory=list)
     accounting: Literal["principled", "published"] = "principled"
     energy: bool = Field(default=True, description="false: latency and traffic alone, so that no price need be known")
+
+
+def listed(names: Names) -> list[str]:
+    """One name or several as a list.
+
+    >>> listed("flat"), listed(["flat", "unfused"])
+    (['flat'], ['flat', 'unfused'])
+    """
+    return names if isinstance(names, list) else [names]

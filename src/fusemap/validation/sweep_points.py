@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.archspec.batches import Group, Index, collapsed, run
+from fusemap.archspec.divergence import Texts
 from fusemap.archspec.document import Path
-from fusemap.archspec.lanes import Lanes, Texts
+from fusemap.archspec.lanes import Lanes
 from fusemap.diagnostics import DoesNotFit, InputError
 from fusemap.sim.choose import evaluate_case, time_case
 from fusemap.sim.report import Report, Timing

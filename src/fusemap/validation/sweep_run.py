@@ -95,7 +95,7 @@ def run_sweep(
     driver = _Driver(sweep=sweep, store=store, workers=workers, points=points, have=have, watch=watch)
     interrupted = False
     try:
-        driver.drive(_tasks(sweep, store, _block_size(block, points, workers.slots)))
+        driver.drive(_tasks(sweep, store, _block_size(block, points, workers)))
     except KeyboardInterrupt:
         interrupted = True
     statuses = store.statuses()
@@ -109,9 +109,9 @@ def run_sweep(
     )
 
 
-def _block_size(block: int, points: int, slots: int) -> int:
+def _block_size(block: int, points: int, workers: Workers) -> int:
     """Blocks so small that every worker gets some, and none larger than asked for."""
-    return max(1, min(block, -(-points // (4 * slots))))
+    return max(1, min(block, -(-points // (workers.rounds * workers.slots))))
 
 
 def _tasks(sweep: Sweep, store: Store, size: int) -> Iterator[Index]:

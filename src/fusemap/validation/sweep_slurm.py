@@ -63,6 +63,8 @@ def _parameters(kind: str, options: dict[str, Any], slots: int) -> dict[str, Any
 class Slurm:
     """Array jobs; each evaluates one block, and what it cannot finish in time goes into a later array."""
 
+    rounds = 1  # a job is dear to start
+
     def __init__(self, sweep: Sweep, executor: Any, *, slots: int, task_s: float, folder: str) -> None:
         self.slots = slots
         self._sweep, self._executor, self._task_s = sweep, executor, task_s

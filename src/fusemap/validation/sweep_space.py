@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.archspec.batches import Index, collapsed, run
+from fusemap.archspec.divergence import Texts
 from fusemap.archspec.expressions import Expression
-from fusemap.archspec.lanes import Lanes, Texts
+from fusemap.archspec.lanes import Lanes
 from fusemap.validation.sweep_axes import Axis
 
 BLOCK = 1 << 16

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path as FilePath
 from typing import Any
 
-from fusemap.archspec.archs import ArchSource, find_arch
+from fusemap.archspec.archs import find_arch
 from fusemap.archspec.document import Document, Path, TextFault
-from fusemap.archspec.expressions import Expression, parse_text
 from fusemap.archspec.registry import is_path
 from fusemap.archspec.schema import validate
 from fusemap.archspec.types import Machine
@@ -20,25 +17,16 @@ from fusemap.archspec.workloads import WorkloadSource, find_workload, parse_leng
 from fusemap.archspec.yamlnodes import load_document, parse_document
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.einsum_cascade.catalog import load as load_cascade
-from fusemap.einsum_cascade.printer import format_cascade
 from fusemap.einsum_cascade.types import Cascade
-from fusemap.mappers.dataflow import Dataflow, load_dataflow, read_table
+from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.validation.sweep_axes import KINDS, Axis, axis_values, column_of
-from fusemap.validation.sweep_model import ConditionModel, Names, SweepModel, Values
-from fusemap.validation.sweep_space import Condition, Space
+from fusemap.validation.sweep_conditions import conditions_of
+from fusemap.validation.sweep_model import Names, SweepModel, Values, listed
+from fusemap.validation.sweep_sources import Sources, digest_of
+from fusemap.validation.sweep_space import Space
 
 BEST = "best"
 TEXTS = ("cascade", "dataflow", "arch", "workload")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """The files behind the names of a sweep, read once; `dataflows` has no entry for `best`."""
-
-    cascades: dict[str, Cascade] = field(repr=False)
-    dataflows: dict[str, Dataflow] = field(repr=False)
-    archs: dict[str, ArchSource] = field(repr=False)
-    workloads: dict[str, tuple[WorkloadSource, int | None]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +61,7 @@ def sweep_of(document: Document) -> Sweep:
     machines = {name: source.machine() for name, source in sources.archs.items()}
     axes = reader.axes(model, sources, machines)
     reader.finish()
-    space = Space(axes=axes, conditions=reader.conditions(model, axes))
-    reader.finish()
+    space = Space(axes=axes, conditions=conditions_of(document, model, axes))
     return Sweep(
         name=FilePath(document.file).stem,
         space=space,
@@ -82,7 +69,7 @@ def sweep_of(document: Document) -> Sweep:
         accounting=model.accounting,
         energy=model.energy,
         arrays=tuple(dict.fromkeys(a.name for machine in machines.values() for a in machine.arrays)),
-        digest=_digest(model, space, sources),
+        digest=digest_of(model, space, sources),
     )
 
 
@@ -111,7 +98,7 @@ class _Reader:
     def each(self, section: str, names: Names, load: Any) -> dict[str, Any]:
         """What each name of a section stands for; a name that stands for nothing is an error at its place."""
         found: dict[str, Any] = {}
-        for i, name in enumerate(_listed(names)):
+        for i, name in enumerate(listed(names)):
             path: Path = (section, i) if isinstance(names, list) else (section,)
             if name in found:
                 self.fail(path, f'"{name}" is listed twice')
@@ -122,7 +109,7 @@ class _Reader:
                 for d in error.diagnostics:  # of a name the place is here, of a fault in a file it is there
                     here = d.span is None or d.span.file.startswith("<")
                     self.errors.append(self.document.diagnostic(path, d.message, hint=d.hint) if here else d)
-        if not _listed(names):
+        if not listed(names):
             self.fail((section,), "expected at least one name")
         return {name: value for name, value in found.items() if value is not None}
 
@@ -158,7 +145,7 @@ class _Reader:
 
     def axes(self, model: SweepModel, sources: Sources, machines: dict[str, Machine]) -> tuple[Axis, ...]:
         axes = [
-            Axis(column=section, section=section, key=section, values=tuple(_listed(getattr(model, section))))
+            Axis(column=section, section=section, key=section, values=tuple(listed(getattr(model, section))))
             for section in TEXTS
         ]
         if model.length is not None:
@@ -208,52 +195,6 @@ class _Reader:
                 message = f"{axis.key} stands under {other.section} and under {axis.section}: a column has one of them"
                 self.fail((axis.section, axis.key), message, key=True)
 
-    # --- conditions ---------------------------------------------------------------------------------
-
-    def conditions(self, model: SweepModel, axes: tuple[Axis, ...]) -> tuple[Condition, ...]:
-        return tuple(self.condition(("conditions", i), item, axes) for i, item in enumerate(model.conditions))
-
-    def condition(self, path: Path, item: str | ConditionModel, axes: tuple[Axis, ...]) -> Condition:
-        if isinstance(item, str):
-            return Condition(then=self.expression(path, item, axes))
-        names = self.chosen((*path, "if"), item.if_, axes)
-        if isinstance(item.then, str):
-            return Condition(names=names, then=self.expression((*path, "then"), item.then, axes))
-        return Condition(names=names, then=self.chosen((*path, "then"), item.then, axes))
-
-    def expression(self, path: Path, text: str, axes: tuple[Axis, ...]) -> Expression:
-        valid = [axis.column for axis in axes if axis.numeric]
-        place = self.document.place(path)
-        try:
-            found = parse_text(text, place)
-        except TextFault as fault:
-            raise fault.at(place) from None
-        for name in sorted(found.names() - set(valid)):
-            offset = text.find(name)
-            hint = did_you_mean(name, valid, noun="columns") or "no column has numbers"
-            self.errors.append(place.diagnostic(f'unknown name "{name}"', hint=hint, offset=offset, length=len(name)))
-        return found
-
-    def chosen(
-        self, path: Path, names: dict[str, Names], axes: tuple[Axis, ...]
-    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        by_name = {axis.column: axis.values for axis in axes if not axis.numeric}
-        for column, wanted in names.items():
-            if column not in by_name:
-                hint = did_you_mean(column, list(by_name), noun="names")
-                self.fail((*path, column), f"expected one of {', '.join(by_name)}, found {column}", hint=hint, key=True)
-                continue
-            for i, name in enumerate(_listed(wanted)):
-                if name not in by_name[column]:
-                    at: Path = (*path, column, i) if isinstance(wanted, list) else (*path, column)
-                    hint = did_you_mean(name, list(by_name[column]), noun=f"values of {column}")
-                    self.fail(at, f'no {column} of this sweep is "{name}"', hint=hint)
-        return tuple((column, tuple(_listed(wanted))) for column, wanted in names.items())
-
-
-def _listed(names: Names) -> list[str]:
-    return names if isinstance(names, list) else [names]
-
 
 def _numbers(machine: Machine) -> list[str]:
     """The numbers of a machine that a sweep can replace."""
@@ -271,16 +212,3 @@ def _shapes(cascade: Cascade) -> Iterable[Any]:
 def _ranks(source: WorkloadSource) -> list[str]:
     data = source.document.data
     return list(data["ranks"]) if isinstance(data, dict) and isinstance(data.get("ranks"), dict) else []
-
-
-def _digest(model: SweepModel, space: Space, sources: Sources) -> str:
-    """A hash of everything that a result depends on: values, conditions, charging, and the files as they are read."""
-    parts = [
-        [[axis.column, axis.section, [repr(value) for value in axis.values]] for axis in space.axes],
-        model.model_dump(mode="json", by_alias=True, include={"conditions", "accounting", "energy"}),
-        {name: format_cascade(cascade) for name, cascade in sources.cascades.items()},
-        {n: [d.document.data, [sorted(r.items()) for r in read_table(d)]] for n, d in sources.dataflows.items()},
-        {name: [source.document.data, repr(source.machine().table)] for name, source in sources.archs.items()},
-        {name: source.document.data for name, (source, _) in sources.workloads.items()},
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -7,6 +7,7 @@ blocks. It names the digest of the sweep and the version of fusemap, and takes r
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -53,8 +54,11 @@ class Store:
         columns = [results.index.tolist()]
         columns += [space.column(axis, places[axis.column]).tolist() for axis in space.axes]
         columns += [results.columns[name] for name in result_columns(self.sweep)]
-        with self._connection:
-            self._connection.executemany(self._insert, zip(*columns, strict=True))
+        try:
+            with self._connection:
+                self._connection.executemany(self._insert, zip(*columns, strict=True))
+        except sqlite3.OperationalError as error:  # a disk that is full, or gone
+            raise OSError(errno.EIO, str(error), self.path) from error
 
     def missing(self, index: Index) -> Index:
         """Those of some points, given in order, that have no row yet."""

@@ -44,6 +44,10 @@ class Workers(Protocol):
     def slots(self) -> int:
         """How many blocks it has use for at once."""
 
+    @property
+    def rounds(self) -> int:
+        """How often each slot is to get a block at least, where there are few points."""
+
     def submit(self, block: int, index: Index) -> None:
         """Hand a block over."""
 
@@ -60,6 +64,7 @@ class Here:
 
     sweep: Sweep
     slots: int = 1
+    rounds: int = 4
     waiting: deque[tuple[int, Index]] = field(default_factory=deque)
 
     def submit(self, block: int, index: Index) -> None:
@@ -75,6 +80,8 @@ class Here:
 
 class Processes:
     """Worker processes, each with a thread that talks to it."""
+
+    rounds = 2
 
     def __init__(self, sweep: Sweep, jobs: int) -> None:
         self.slots = 2 * jobs  # so that none waits for the writer
