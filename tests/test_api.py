@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studies import bench
 
 import fusemap as fm
 from fusemap.einsum_cascade.types import TensorName
@@ -134,7 +135,8 @@ def test_an_input_that_does_not_fit_is_an_input_error(given: Any) -> None:
         fm.run("softmax", {"N": 2}, {"X": given})
 
 
-def test_results_of_a_study_are_typed() -> None:
+def test_results_of_a_study_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusemap.load_bench", lambda study: bench())
     reproduced = fm.reproduce("fusemax", accounting="principled")
     assert isinstance(reproduced, fm.Reproduction)
     audited = fm.audit("fusemax")

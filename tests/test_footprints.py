@@ -51,6 +51,10 @@ def executed(name: str, number: int) -> Counted:
     return counted(load(name), sizes_for(load(name), SIZES[number]))
 
 
+remembered = cache(footprints)
+joint_of = cache(joint_footprint)
+
+
 def at(expr: sympy.Expr, sizes: Mapping[str, int]) -> int:
     """The value of a formula."""
     return int(expr.subs({s: sizes[s.name] for s in expr.free_symbols}))
@@ -59,7 +63,7 @@ def at(expr: sympy.Expr, sizes: Mapping[str, int]) -> int:
 def differences(cascade: Cascade, sizes: Mapping[str, int], found: Counted) -> Iterator[str]:
     """Where a formula is less than what was counted, or says that it is exact and is not."""
     known = resolve_sizes(cascade, sizes)
-    for row in footprints(cascade):
+    for row in remembered(cascade):
         pairs = [(row.store, found.store.get(row.tensor, 0))]
         pairs += [] if row.recompute is None else [(row.recompute, found.recompute.get(row.tensor, 0))]
         for formula, number in pairs:
@@ -69,7 +73,7 @@ def differences(cascade: Cascade, sizes: Mapping[str, int], found: Counted) -> I
 
 
 def by_tensor(name: str, order: tuple[str, ...] | None = None) -> dict[str, Footprint]:
-    return {f.tensor: f for f in footprints(load(name), order)}
+    return {f.tensor: f for f in remembered(load(name), order)}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_inputs_that_are_kept_where_all_else_is_computed_again(name: str, keys: 
 @pytest.mark.parametrize("name", CLASSIC)
 def test_formulas_give_what_an_executed_schedule_holds(name: str) -> None:
     cascade = load(name)
-    joint = joint_footprint(cascade).count
+    joint = joint_of(cascade).count
     for number, base in enumerate(SIZES):
         sizes = sizes_for(cascade, base)
         found = executed(name, number)
@@ -131,19 +135,19 @@ def test_formulas_of_published_attentions_hold(name: str) -> None:
     sizes = sizes_for(cascade, SMALL)
     found = counted(cascade, sizes)
     assert not list(differences(cascade, sizes, found))
-    assert at(joint_footprint(cascade).count, resolve_sizes(cascade, sizes)) >= found.joint
+    assert at(joint_of(cascade).count, resolve_sizes(cascade, sizes)) >= found.joint
 
 
 def test_unfiltered_classics_are_exact_and_their_joint_bound_is_tight() -> None:
     """Only where chunks are cut by a filter is a classic's formula a bound; the joint one is at most a fifth off."""
     for name in CLASSIC:
         cascade = load(name)
-        inexact = [f.tensor for f in footprints(cascade) if not f.exact]
+        inexact = [f.tensor for f in remembered(cascade) if not f.exact]
         assert bool(inexact) == (name in ("attention-1pass-causal", "attention-2pass-causal")), (name, inexact)
         if "causal" in name or name == "variance":
             continue
         sizes = sizes_for(cascade, SIZES[2])
-        bound = at(joint_footprint(cascade).count, resolve_sizes(cascade, sizes))
+        bound = at(joint_of(cascade).count, resolve_sizes(cascade, sizes))
         found = executed(name, 2).joint
         assert found <= bound <= found + max(1, found // 5), name
 
@@ -196,7 +200,7 @@ def test_order_of_loops_changes_the_footprint() -> None:
 
 
 def test_joint_footprint_of_attention_grows_with_the_keys_in_three_passes_only() -> None:
-    three, one = (joint_footprint(load(n), ("p", "m", "e", "f")) for n in ("attention-3pass", "attention-1pass"))
+    three, one = (joint_of(load(n), ("p", "m", "e", "f")) for n in ("attention-3pass", "attention-1pass"))
     assert three.order == ("p", "m", "e", "f")
     assert three.count == sympy.Max(E + M + 2, F + M + 2)
     assert one.order == ("p", "m1", "m0", "e", "f")
