@@ -1,0 +1,219 @@
+"""Rule (a): what does not depend on the reduced rank leaves the sum, as a factor or as coefficients of a polynomial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import sympy as sp
+
+from fusemap.einsum_cascade.derive.algebra import NotAlgebraicError, Symbols
+from fusemap.einsum_cascade.derive.roles import Roles, roles_of
+from fusemap.einsum_cascade.derive.step import Draft, Step
+from fusemap.einsum_cascade.derive.terms import apply, factors_of, fresh, mapped, product, with_variables
+from fusemap.einsum_cascade.printer import format_expr
+from fusemap.einsum_cascade.scope import conditions_of, plain_variable, shape_of, variables_of, walk
+from fusemap.einsum_cascade.types import (
+    Access,
+    Affine,
+    Cascade,
+    Einsum,
+    Expr,
+    Index,
+    Number,
+    SizeOf,
+    TensorName,
+    VarName,
+)
+
+MAX_DEGREE = 4
+
+
+def hoisted(draft: Draft, rank: str) -> Draft:
+    """The draft with every factor that is complete before a sum over the rank drawn out of it, if there is one."""
+    roles = roles_of(draft.cascade, rank)
+    for name in roles.dependent:
+        found = _factored(roles, roles.einsums[name])
+        if found is not None:
+            inner, outer, out = found
+            step = Step(
+                rule="hoist",
+                applied=(name,),
+                identity=f"sum over {roles.var} of b*a = b * (sum of a), with b = {format_expr(out)}",
+            )
+            cascade = _replaced(draft.cascade, name, (inner, outer))
+            return hoisted(Draft(cascade=cascade, steps=(*draft.steps, step)), rank)
+    return draft
+
+
+def expanded(draft: Draft, rank: str) -> Draft:
+    """As `hoisted` for sums of polynomials in what is complete before: one sum for every power."""
+    roles = roles_of(draft.cascade, rank)
+    for name in roles.dependent:
+        found = _powers(roles, roles.einsums[name])
+        if found is not None:
+            parts, outer = found
+            step = Step(
+                rule="hoist",
+                applied=(name,),
+                identity=f"sum of c0*a0 + c1*a1 + ... = c0 * sum a0 + c1 * sum a1 + ...: "
+                f"{outer.name} = {format_expr(outer.expr)}",
+            )
+            cascade = _replaced(draft.cascade, name, (*parts, outer))
+            return expanded(Draft(cascade=cascade, steps=(*draft.steps, step)), rank)
+    return draft
+
+
+def _replaced(cascade: Cascade, name: str, by: Sequence[Einsum]) -> Cascade:
+    einsums = [e for found in cascade.einsums for e in (by if found.name == name else (found,))]
+    return replace(cascade, einsums=tuple(einsums))
+
+
+def _factored(roles: Roles, einsum: Einsum) -> tuple[Einsum, Einsum, Expr] | None:
+    """The sum without the factors that leave it, the Einsum that applies them, and these; None if none leaves."""
+    if einsum.reduce is None or einsum.reduce.operator != "sum":
+        return None
+    reduced = {str(v.var) for v in einsum.reduce.variables}
+    above, below = factors_of(inlined_products(roles, einsum.expr, reduced))
+    out = [_leaves_sum(roles, factor, reduced) for factor in above], [_leaves_sum(roles, f, reduced) for f in below]
+    if not any(out[0]) and not any(out[1]):
+        return None
+    kept_above = [f for f, leaves in zip(above, out[0], strict=True) if not leaves]
+    kept_below = [f for f, leaves in zip(below, out[1], strict=True) if not leaves]
+    gone_above = [f for f, leaves in zip(above, out[0], strict=True) if leaves]
+    gone_below = [f for f, leaves in zip(below, out[1], strict=True) if leaves]
+    body = product(kept_above, kept_below)
+    if roles.var not in variables_of(body):
+        return None
+    inner = TensorName(fresh(f"U{einsum.name}", _names(roles.cascade)))
+    output = replace(_bare(einsum.output), tensor=inner)
+    made = replace(einsum, output=replace(einsum.output, tensor=inner), expr=body, reduce=_explicit(einsum))
+    applied = Einsum(output=_bare(einsum.output), reduce=None, expr=product([output, *gone_above], gone_below))
+    return made, applied, product(gone_above, gone_below)
+
+
+def _explicit(einsum: Einsum):  # type: ignore[no-untyped-def]
+    return replace(einsum.reduce, explicit=True) if einsum.reduce is not None else None
+
+
+def _bare(output: Access) -> Access:
+    return replace(output, indices=tuple(Index(expr=i.expr) for i in output.indices))
+
+
+def _leaves_sum(roles: Roles, factor: Expr, reduced: set[str]) -> bool:
+    """Does a factor depend on a finished statistic, and on no variable that is summed over?"""
+    if reduced & set(variables_of(factor)):
+        return False
+    return any(isinstance(node, Access) and roles.depends(str(node.tensor)) for node in walk(factor))
+
+
+def inlined_products(roles: Roles, expr: Expr, reduced: set[str]) -> Expr:
+    """The expression with streams that are products with a factor that could leave the sum put in place."""
+
+    def change(access: Access) -> Expr:
+        body = stream_body(roles, access)
+        if body is None:
+            return access
+        body = inlined_products(roles, body, reduced)
+        above, below = factors_of(body)
+        return body if any(_leaves_sum(roles, f, reduced) for f in (*above, *below)) else access
+
+    return mapped(expr, change)
+
+
+def stream_body(roles: Roles, access: Access) -> Expr | None:
+    """What a stream with a statistic in it computes, in the variables of an access; None if it cannot be put there."""
+    einsum = roles.einsums.get(str(access.tensor))
+    if einsum is None or einsum.reduce is not None or not roles.depends(str(access.tensor)):
+        return None
+    if not roles.is_stream(str(access.tensor)) or conditions_of(einsum):
+        return None
+    into: dict[str, Affine] = {}
+    for own, given in zip(einsum.output.indices, access.indices, strict=True):
+        name = plain_variable(own.expr)
+        if name is None or not isinstance(given.expr, Affine) or given.conditions:
+            return None
+        into[str(name)] = given.expr
+    try:
+        return with_variables(einsum.expr, into)
+    except ValueError:
+        return None
+
+
+def inlined(roles: Roles, expr: Expr) -> Expr:
+    """The expression with all streams put in place that a statistic is part of."""
+
+    def change(access: Access) -> Expr:
+        body = stream_body(roles, access)
+        return access if body is None else inlined(roles, body)
+
+    return mapped(expr, change)
+
+
+def _powers(roles: Roles, einsum: Einsum) -> tuple[list[Einsum], Einsum] | None:
+    """Sums of the coefficients of a polynomial in finished statistics, and the Einsum that evaluates it."""
+    if einsum.reduce is None or einsum.reduce.operator != "sum" or conditions_of(einsum):
+        return None
+    found = polynomial(roles, inlined(roles, einsum.expr), {str(v.var) for v in einsum.reduce.variables})
+    if found is None:
+        return None
+    symbols, terms = found
+    taken = set(_names(roles.cascade))
+    parts: list[Einsum] = []
+    total: Expr | None = None
+    for monomial, coefficient in terms:
+        number, body = coefficient.as_coeff_Mul()
+        value, part = _summed(roles, einsum, symbols.expression(body), taken)
+        if value is None:
+            return None
+        parts += part
+        scale = [symbols.expression(c) for c in (abs(number), monomial) if c != 1]
+        term = product([*scale, value])
+        if total is None:
+            total = apply("neg", term) if number < 0 else term
+        else:
+            total = apply("sub" if number < 0 else "add", total, term)
+    assert total is not None
+    return parts, Einsum(output=_bare(einsum.output), reduce=None, expr=total)
+
+
+def _summed(roles: Roles, einsum: Einsum, body: Expr, taken: set[str]) -> tuple[Expr | None, list[Einsum]]:
+    """The sum of a coefficient over the reduced ranks: an Einsum, or the number of terms times a constant."""
+    assert einsum.reduce is not None
+    if roles.var not in variables_of(body):
+        if len(einsum.reduce.variables) > 1 or variables_of(body):
+            return None, []
+        size = SizeOf(shape=shape_of(VarName(roles.var)))
+        return (size if body == Number(text="1") else apply("mul", size, body)), []
+    name = fresh(f"U{einsum.name}", taken)
+    taken.add(name)
+    output = replace(_bare(einsum.output), tensor=TensorName(name))
+    return output, [replace(einsum, output=output, expr=body, reduce=_explicit(einsum))]
+
+
+def polynomial(
+    roles: Roles, expr: Expr, reduced: set[str], degree: int = MAX_DEGREE
+) -> tuple[Symbols, list[tuple[sp.Expr, sp.Expr]]] | None:
+    """Monomials of finished statistics and their coefficients; None where the expression is no such polynomial."""
+    symbols = Symbols()
+    try:
+        value = symbols.algebraic(expr)
+    except NotAlgebraicError:
+        return None
+    finished = [s for s, leaf in symbols.leaves.items() if _is_finished(roles, leaf, reduced)]
+    if not finished or not value.is_polynomial(*finished):
+        return None
+    found = sp.Poly(value, *finished)
+    if found.total_degree() > degree:
+        return None
+    monomials = [(sp.prod(s**k for s, k in zip(finished, powers, strict=True)), c) for powers, c in found.terms()]
+    return symbols, sorted(monomials, key=lambda item: sp.total_degree(item[0]) if item[0] != 1 else 0)
+
+
+def _is_finished(roles: Roles, leaf: Expr, reduced: set[str]) -> bool:
+    return isinstance(leaf, Access) and roles.depends(str(leaf.tensor)) and not reduced & set(variables_of(leaf))
+
+
+def _names(cascade: Cascade) -> Iterator[str]:
+    yield from (str(a.tensor) for a in cascade.inputs)
+    yield from (str(e.name) for e in cascade.einsums)

@@ -1,0 +1,187 @@
+"""The search over rules: hoisted or not, running or merged, how many sums go along; ranked by passes, then by cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.counts import operation_counts
+from fusemap.einsum_cascade.derive.clean import cleaned
+from fusemap.einsum_cascade.derive.gate import Gate, gate, trial_of
+from fusemap.einsum_cascade.derive.hoist import expanded, hoisted
+from fusemap.einsum_cascade.derive.roles import CannotStreamError, roles_of
+from fusemap.einsum_cascade.derive.step import Draft, Step
+from fusemap.einsum_cascade.derive.stream import Form, streamed
+from fusemap.einsum_cascade.parser import parse
+from fusemap.einsum_cascade.passes.analyze import analyze
+from fusemap.einsum_cascade.printer import format_cascade
+from fusemap.einsum_cascade.types import Cascade
+
+FORMS: tuple[Form, ...] = ("scan", "tree")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A cascade that was derived: the steps, passes of any tensor over the rank, operations at the trial's sizes.
+
+    `gate` executes it against the original when it is asked for.
+    """
+
+    name: str
+    text: str
+    cascade: Cascade
+    steps: tuple[Step, ...]
+    passes: int
+    exact: bool
+    operations: int
+    original: Cascade
+    rank: str
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What has to hold for it, from all steps."""
+        return tuple(dict.fromkeys(c for step in self.steps for c in step.conditions))
+
+    @property
+    def rules(self) -> str:
+        """The rules in order, each once: `hoist + partition + correct (scan)`."""
+        return " + ".join(dict.fromkeys(step.rule for step in self.steps))
+
+    @cached_property
+    def gate(self) -> Gate:
+        """What executions say."""
+        inner = next((str(f) for s in self.cascade.shapes if s.name == self.rank for f in s.factors[1:]), None)
+        return gate(self.original, self.cascade, trial_of(self.original, self.rank), inner=inner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """All cascades that the rules give, best first; `reasons` say what they cannot do, and why."""
+
+    original: Cascade
+    rank: str
+    passes: int
+    candidates: tuple[Derived, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def best(self) -> Derived | None:
+        """The first with fewer passes than the original that executes as it does; of those with as few, a safe one."""
+        good = [c for c in self.candidates if c.passes < self.passes and c.gate.passed]
+        least = [c for c in good if c.passes == good[0].passes]
+        return next((c for c in least if c.gate.safe), next(iter(least), None))
+
+
+def derive(cascade: Cascade, rank: str, *, progress: Callable[[str], None] = lambda text: None) -> Derivation:
+    """Equivalent cascades with fewer passes over a rank, ranked by (passes, conditions, operations).
+
+    InputError: the cascade has no such rank.
+
+    >>> from fusemap.einsum_cascade.catalog import load
+    >>> found = derive(load("attention-3pass"), "M")
+    >>> found.passes, found.best.passes, found.best.name
+    (3, 1, 'attention-3pass-hoist-tree-2')
+    """
+    before = passes_of(cascade, rank)
+    reasons: dict[str, None] = {}
+    found: dict[str, Derived] = {}
+    for draft in _drafts(cascade, rank, reasons):
+        progress(draft.cascade.name)
+        made = _derived(cascade, draft, rank, reasons)
+        if made is not None:
+            found.setdefault(made.text.partition("\n")[2], made)
+    ranked = sorted(found.values(), key=lambda d: (d.passes, len(d.conditions), d.operations, d.name))
+    least = min((d.passes for d in ranked), default=before[0])
+    for reason in _irreducible(cascade, rank, least):
+        reasons.setdefault(reason)
+    return Derivation(original=cascade, rank=rank, passes=before[0], candidates=tuple(ranked), reasons=tuple(reasons))
+
+
+def passes_of(cascade: Cascade, rank: str) -> tuple[int, bool]:
+    """The most passes of any tensor over the rank, and whether schedules have as many; InputError without that rank."""
+    rows = [row for row in analyze(cascade, rank=rank).passes if row.rank == rank]
+    counts = [(row.passes.constant + row.passes.steps, row.exact) for row in rows]
+    return max((c for c, _ in counts), default=1), all(e for _, e in counts)
+
+
+def _drafts(cascade: Cascade, rank: str, reasons: dict[str, None]) -> Iterator[Draft]:
+    try:
+        starts = _starts(cascade, rank)
+    except CannotStreamError as error:
+        reasons[str(error)] = None
+        return
+    for start in starts:
+        if start.steps:
+            yield start
+        dependent = len(roles_of(start.cascade, rank).dependent)
+        for form in FORMS:
+            for merged in range(1, dependent + 1):
+                try:
+                    draft = streamed(start, rank, form, merged)
+                except (CannotStreamError, ValueError) as error:
+                    reasons[str(error)] = None
+                    break
+                name = f"{start.cascade.name}-{form}" + (f"-{merged}" if dependent > 1 else "")
+                yield replace(draft, cascade=cleaned(replace(draft.cascade, name=name)))
+
+
+def _starts(cascade: Cascade, rank: str) -> list[Draft]:
+    """The cascade as it is, with factors drawn out of sums, and with polynomials taken apart."""
+    plain = Draft(cascade=cleaned(cascade))
+    out = hoisted(plain, rank)
+    powers = expanded(out, rank)
+    found: dict[str, Draft] = {}
+    for suffix, draft in (("", plain), ("-hoist", out), ("-expand", powers)):
+        body = format_cascade(cleaned(draft.cascade)).partition("\n")[2]
+        named = replace(cleaned(draft.cascade), name=f"{cascade.name}{suffix}")
+        found.setdefault(body, replace(draft, cascade=named))
+    return list(found.values())
+
+
+def _derived(original: Cascade, draft: Draft, rank: str, reasons: dict[str, None]) -> Derived | None:
+    text = format_cascade(draft.cascade)
+    try:
+        again = parse(text, file=f"{draft.cascade.name}.cascade")
+        passes, exact = passes_of(again, rank)
+    except InputError as error:
+        reasons[f"{draft.cascade.name} is no cascade: {error.diagnostics[0].message}"] = None
+        return None
+    return Derived(
+        name=draft.cascade.name,
+        text=text,
+        cascade=again,
+        steps=draft.steps,
+        passes=passes,
+        exact=exact,
+        operations=_operations(again, _sizes(original, rank)),
+        original=original,
+        rank=rank,
+    )
+
+
+def _sizes(cascade: Cascade, rank: str) -> dict[str, int]:
+    """Sizes at which operations are compared: the rank 4096 in chunks of 256, all else 64."""
+    sizes = {str(name): 64 for name in trial_of(cascade, rank).sizes}
+    return sizes | {rank: 4096, f"{rank}1": 16, f"{rank}0": 256, f"{rank}11": 16, f"{rank}00": 256}
+
+
+def _operations(cascade: Cascade, sizes: Mapping[str, int]) -> int:
+    declared = {str(s.name): math.prod(sizes[str(f)] for f in s.factors) for s in cascade.shapes if s.factors}
+    return sum(c.at({**sizes, **declared}) for c in operation_counts(cascade))
+
+
+def _irreducible(cascade: Cascade, rank: str, least: int) -> Iterator[str]:
+    """Why no cascade has fewer passes: an output owns the rank and needs a complete statistic."""
+    if least <= 1:
+        return
+    try:
+        roles = roles_of(cascade, rank)
+    except CannotStreamError:
+        return
+    for name in sorted(roles.outputs()):
+        if roles.is_stream(name) and roles.depends(name):
+            needed = ", ".join(sorted(roles.after[name]))
+            yield f"{name} owns {rank} and needs {needed} complete: at least 2 passes"
