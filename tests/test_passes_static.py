@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from math import prod
 
 import pytest
@@ -136,9 +137,14 @@ def test_answers_for_all_sizes_hold_where_they_once_did_not(name: str) -> None:
     assert complaints(PassProgram(f"cascade hard\n{text}", sizes, "hard")) == []
 
 
+@cache
+def analysed(name: str) -> PassAnalysis:
+    return analyze(load(name))
+
+
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_the_answer_for_all_sizes_is_the_known_number_of_passes(row: Row) -> None:
-    answer = analyze(load(row.cascade)).row(row.tensor, row.rank)
+    answer = analysed(row.cascade).row(row.tensor, row.rank)
     sizes = shape_sizes(load(row.cascade), sizes_of(row))
     assert at(answer.passes, sizes) == row.passes
     assert answer.exact
@@ -159,7 +165,7 @@ def test_answers_for_all_sizes_hold_on_many_random_cascades(family: str) -> None
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_known_answers_have_a_schedule_at_small_sizes(row: Row) -> None:
     made = PassProgram(text_of(row.cascade), sizes_of(row), "known")
-    answer = analyze(load(row.cascade)).row(row.tensor, row.rank)
+    answer = analysed(row.cascade).row(row.tensor, row.rank)
     assert list(too_few(made, [answer])) == []
 
 
