@@ -222,9 +222,9 @@ def test_a_sweep_travels_to_other_processes() -> None:
 SLOW = SMALL.replace("length: {from: 1K, to: 16K, factor: 2}", "length: {from: 1K, to: 400K, step: 1K}")
 
 
-def started(spec: Path, store: Path, *options: str) -> subprocess.Popen[str]:
+def started(spec: Path, store: Path, *options: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fusemap", "sweep", str(spec), "--out", str(store), "--block", "4", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def has_rows(store: Path) -> bool:
@@ -260,6 +260,23 @@ def test_a_sweep_of_which_nothing_fits_is_a_no(fusemap: Callable[..., Outcome], 
     found = fusemap("sweep", str(spec), "--out", str(store_of(tmp_path)), "--jobs", "1")
     assert (found.code, found.err) == (1, "")
     assert "does not fit" in found.out
+
+
+def test_a_terminal_sees_the_progress_and_no_other_does(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    shown, terminal = pty.openpty()
+    spec, store = spec_file(tmp_path, SLOW), store_of(tmp_path)
+    process = started(spec, store, "--jobs", "1", stderr=terminal)
+    os.close(terminal)
+    text = ""
+    while " left" not in text:
+        text += os.read(shown, 4096).decode()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    os.close(shown)
+    line = r"\r[\d,]+ of 2,400 points \(\d+ %\), [\d,]+ points/s, \d+ s left"
+    assert re.search(line, text)
+    assert process.returncode == 130
 
 
 def test_arguments_that_make_no_sense(fusemap: Callable[..., Outcome], tmp_path: Path) -> None:

@@ -144,14 +144,17 @@ class Display:
         now = time.perf_counter()
         if self.shown and now - self.drawn > EVERY_S:
             self.drawn = now
-            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-            click.echo(f"\r{progress_line(progress).ljust(width)[:width]}", err=True, nl=False)
+            click.echo(f"\r{progress_line(progress).ljust(_width())[: _width()]}", err=True, nl=False)
 
     def clear(self) -> None:
         """Wipe the line."""
         if self.drawn:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-            click.echo(f"\r{' ' * width}\r", err=True, nl=False)
+            click.echo(f"\r{' ' * _width()}\r", err=True, nl=False)
+
+
+def _width() -> int:
+    """Columns that a line may fill without wrapping; a terminal that has no size yet counts as a narrow one."""
+    return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
 
 
 def progress_line(progress: Progress) -> str:
