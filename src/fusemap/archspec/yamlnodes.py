@@ -38,12 +38,23 @@ _WORDS: dict[str, object] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How large a text may be (bytes), and how many values it may hold, aliases expanded."""
+
+    size_bytes: int = MAX_BYTES
+    nodes: int = MAX_NODES
+
+
+USUAL = Limits()
+
+
 def load_document(path: str | os.PathLike[str]) -> Document:
     """Read and parse a YAML file of at most 1 MiB of UTF-8; InputError names the file and the place."""
     return parse_document(read_text(path), file=str(path))
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
+def read_text(path: str | os.PathLike[str], *, most: Limits = USUAL) -> str:
     """The text of a small UTF-8 file; InputError for a missing, unreadable, large or binary one."""
     file = str(path)
     try:
@@ -53,12 +64,12 @@ def read_text(path: str | os.PathLike[str]) -> str:
                 what = "is a directory" if FilePath(path).is_dir() else "not a regular file"
             raise _plain(file, f"cannot read the file: {what}")
         with open(path, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            content = stream.read(most.size_bytes + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _plain(file, f"cannot read the file: {reason}") from None
-    if len(content) > MAX_BYTES:
-        raise _plain(file, f"file too large: more than {MAX_BYTES} bytes")
+    if len(content) > most.size_bytes:
+        raise _plain(file, f"file too large: more than {most.size_bytes} bytes")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -69,15 +80,15 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise _plain(file, message, line=line, column=column) from None
 
 
-def parse_document(text: str, *, file: str = "<text>") -> Document:
+def parse_document(text: str, *, file: str = "<text>", most: Limits = USUAL) -> Document:
     """Parse YAML text into a Document; InputError lists the faults with line and column.
 
     >>> parse_document("a: 1e9\\nb: [no, 12:30]").data
     {'a': 1000000000.0, 'b': ['no', '12:30']}
     """
-    _check_text(text, file)
+    _check_text(text, file, most.size_bytes)
     text = text.removeprefix("\ufeff")
-    builder = _Builder(file=file, lines=tuple(_LINE_BREAK.split(text)))
+    builder = _Builder(file=file, lines=tuple(_LINE_BREAK.split(text)), most=most.nodes)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
@@ -90,7 +101,7 @@ def parse_document(text: str, *, file: str = "<text>") -> Document:
         raise InputError(tuple(builder.errors))
     if builder.root is None or (builder.root.kind == "scalar" and builder.root.value is None):
         raise _plain(file, "the file is empty: expected a YAML mapping")
-    return _expand(builder.root, file)
+    return _expand(builder.root, file, most.nodes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +122,7 @@ class _Builder:
 
     file: str
     lines: tuple[str, ...]
+    most: int
     errors: list[Diagnostic] = field(default_factory=list)
     root: _Node | None = None
     stack: list[_Node] = field(default_factory=list)
@@ -206,8 +218,8 @@ class _Builder:
         """Hang a finished or opened node under the collection that is open."""
         place = place or node.place
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise self.stop(place, f"too many values: more than {MAX_NODES}")
+        if self.nodes > self.most:
+            raise self.stop(place, f"too many values: more than {self.most}")
         if anchor is not None:
             self.anchors[anchor] = node
         if not self.stack:
@@ -237,13 +249,13 @@ class _Builder:
         return node.text, place
 
 
-def _expand(root: _Node, file: str) -> Document:
+def _expand(root: _Node, file: str, most: int) -> Document:
     """Plain data and entries of the tree; aliases are copied, within the cap on nodes."""
     entries: dict[Path, Entry] = {}
 
     def visit(node: _Node, path: Path, key: Place) -> object:
-        if len(entries) >= MAX_NODES:
-            raise InputError((key.diagnostic(f"too many values: aliases expand to more than {MAX_NODES}"),))
+        if len(entries) >= most:
+            raise InputError((key.diagnostic(f"too many values: aliases expand to more than {most}"),))
         if len(path) > MAX_DEPTH:
             raise InputError((key.diagnostic(f"nested too deeply: more than {MAX_DEPTH} levels"),))
         entries[path] = Entry(key=key, value=node.place)
@@ -272,9 +284,9 @@ def _core_scalar(text: str) -> object:
     return text
 
 
-def _check_text(text: str, file: str) -> None:
-    if len(text) > MAX_BYTES:
-        raise _plain(file, f"text too large: more than {MAX_BYTES} characters")
+def _check_text(text: str, file: str, most: int) -> None:
+    if len(text) > most:
+        raise _plain(file, f"text too large: more than {most} characters")
     bad = re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", text)
     if bad is not None:
         lines = _LINE_BREAK.split(text[: bad.start()])

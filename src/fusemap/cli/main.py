@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "simulate": ("fusemap.cli.simulate:command", "Run a mapping and its binding in time; write a timeline."),
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
+        "regress": ("fusemap.cli.regress:command", "Record numbers in a baseline, and check that none moved."),
         "validate": ("fusemap.cli.validate:command", "Check the simulators against each other, and published numbers."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
         "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
