@@ -16,6 +16,7 @@ from fusemap.einsum_cascade.scope import conditions_of, plain_variable, shape_of
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
+    Apply,
     Cascade,
     Einsum,
     Expr,
@@ -27,6 +28,7 @@ from fusemap.einsum_cascade.types import (
 )
 
 MAX_DEGREE = 4
+MAX_TERMS = 8
 
 
 def hoisted(draft: Draft, rank: str) -> Draft:
@@ -154,7 +156,8 @@ def _powers(roles: Roles, einsum: Einsum) -> tuple[list[Einsum], Einsum] | None:
     """Sums of the coefficients of a polynomial in finished statistics, and the Einsum that evaluates it."""
     if einsum.reduce is None or einsum.reduce.operator != "sum" or conditions_of(einsum):
         return None
-    found = polynomial(roles, inlined(roles, einsum.expr), {str(v.var) for v in einsum.reduce.variables})
+    reduced = {str(v.var) for v in einsum.reduce.variables}
+    found = separated(roles, expandable(roles, einsum.expr, reduced), reduced)
     if found is None:
         return None
     symbols, terms = found
@@ -191,23 +194,45 @@ def _summed(roles: Roles, einsum: Einsum, body: Expr, taken: set[str]) -> tuple[
     return output, [replace(einsum, output=output, expr=body, reduce=_explicit(einsum))]
 
 
-def polynomial(
-    roles: Roles, expr: Expr, reduced: set[str], degree: int = MAX_DEGREE
-) -> tuple[Symbols, list[tuple[sp.Expr, sp.Expr]]] | None:
-    """Monomials of finished statistics and their coefficients; None where the expression is no such polynomial."""
+def separated(roles: Roles, expr: Expr, reduced: set[str]) -> tuple[Symbols, list[tuple[sp.Expr, sp.Expr]]] | None:
+    """An expression as a sum of products of what is finished and what is not; None where a term is no such product."""
     symbols = Symbols()
     try:
-        value = symbols.algebraic(expr)
+        value = sp.expand(symbols.algebraic(expr), power_exp=False, log=False)
     except NotAlgebraicError:
         return None
-    finished = [s for s, leaf in symbols.leaves.items() if _is_finished(roles, leaf, reduced)]
-    if not finished or not value.is_polynomial(*finished):
+    inside = [s for s, leaf in symbols.leaves.items() if not _is_finished(roles, leaf, reduced)]
+    finished = {s for s in symbols.leaves if s not in inside}
+    terms: dict[sp.Expr, sp.Expr] = {}
+    for term in sp.Add.make_args(value):
+        outer, inner = term.as_independent(*inside, as_Add=False)
+        number, outer = outer.as_coeff_Mul()
+        if inner.free_symbols & finished:
+            return None
+        terms[outer] = terms.get(outer, sp.Integer(0)) + number * inner
+    found = [(outer, inner) for outer, inner in terms.items() if inner != 0]
+    if not finished or len(found) > MAX_TERMS or all(outer == 1 for outer, _ in found):
         return None
-    found = sp.Poly(value, *finished)
-    if found.total_degree() > degree:
-        return None
-    monomials = [(sp.prod(s**k for s, k in zip(finished, powers, strict=True)), c) for powers, c in found.terms()]
-    return symbols, sorted(monomials, key=lambda item: sp.total_degree(item[0]) if item[0] != 1 else 0)
+    return symbols, sorted(found, key=lambda item: (len(item[0].free_symbols), str(item[0])))
+
+
+def expandable(roles: Roles, expr: Expr, reduced: set[str]) -> Expr:
+    """The expression with streams in place that are sums or products of finished values, but not functions of them."""
+
+    def change(access: Access) -> Expr:
+        body = stream_body(roles, access)
+        if body is None or not _is_rational(body):
+            return access
+        return expandable(roles, body, reduced)
+
+    return mapped(expr, change)
+
+
+def _is_rational(expr: Expr) -> bool:
+    """Only sums, products, quotients and squares; functions of what is without the reduced rank may be inside."""
+    if not isinstance(expr, Apply) or str(expr.operator) in ("log", "sqrt", "rsqrt", "recip"):
+        return True
+    return str(expr.operator) in ("add", "sub", "mul", "div", "neg", "square") and all(map(_is_rational, expr.args))
 
 
 def _is_finished(roles: Roles, leaf: Expr, reduced: set[str]) -> bool:

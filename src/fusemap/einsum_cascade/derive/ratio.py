@@ -44,6 +44,14 @@ class Ratio:
 
 def ratio_of(roles: Roles, name: str) -> Ratio | None:
     """The factor by which a stream, or a sum, changes with the statistics; None if it changes otherwise."""
+    key = ("ratio", name)
+    if key not in roles.remembered:
+        roles.remembered[key] = _ratio_of(roles, name)
+    found = roles.remembered[key]
+    return found if isinstance(found, Ratio) else None
+
+
+def _ratio_of(roles: Roles, name: str) -> Ratio | None:
     einsum = roles.einsums[name]
     if einsum.reduce is not None and einsum.reduce.operator != "sum":
         return None

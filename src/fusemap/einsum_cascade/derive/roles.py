@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 
 from fusemap.einsum_cascade.scope import (
@@ -17,9 +17,8 @@ from fusemap.einsum_cascade.scope import (
     rank_variables,
     shape_of,
     variables_of,
-    walk,
 )
-from fusemap.einsum_cascade.types import Access, Cascade, Einsum, ValueOf
+from fusemap.einsum_cascade.types import Access, Cascade, Einsum
 
 
 class CannotStreamError(Exception):
@@ -36,6 +35,7 @@ class Roles:
 
     cascade: Cascade
     var: str
+    remembered: dict[tuple[str, str], object] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def einsums(self) -> Mapping[str, Einsum]:
@@ -100,6 +100,7 @@ def reads(einsum: Einsum) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(a.tensor) for a in accesses(einsum)))
 
 
+@lru_cache(maxsize=64)
 def roles_of(cascade: Cascade, rank: str) -> Roles:
     """The roles for a rank (a shape); CannotStreamError where it is not a plain rank of plain Einsums."""
     problem = next(_problems(cascade, rank), None)
@@ -133,7 +134,5 @@ def _plainness(einsum: Einsum, var: str) -> Iterator[str]:
     for index in (i for a in (einsum.output, *accesses(einsum)) for i in a.indices):
         if var in rank_variables(index.expr) and plain_variable(index.expr) is None:
             yield f"{einsum.name} has {var} in a sum or quotient of an index"
-    if any(isinstance(node, ValueOf) and var in rank_variables(node.expr) for node in walk(einsum.expr)):
-        yield f"{einsum.name} uses the coordinate {var} as a value"
     if einsum.reduce is not None and einsum.reduce.operator not in ("sum", "max", "min", "prod"):
         yield f"{einsum.name} reduces by {einsum.reduce.operator}"

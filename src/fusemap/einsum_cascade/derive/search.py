@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fusemap.diagnostics import InputError
-from fusemap.einsum_cascade.counts import operation_counts
 from fusemap.einsum_cascade.derive.clean import cleaned
 from fusemap.einsum_cascade.derive.gate import Gate, gate, trial_of
 from fusemap.einsum_cascade.derive.hoist import expanded, hoisted
@@ -17,7 +16,9 @@ from fusemap.einsum_cascade.derive.step import Draft, Step
 from fusemap.einsum_cascade.derive.stream import Form, streamed
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.passes.analyze import analyze
+from fusemap.einsum_cascade.points import point_operators
 from fusemap.einsum_cascade.printer import format_cascade
+from fusemap.einsum_cascade.scope import iterative_ranks, shape_of, variables_of
 from fusemap.einsum_cascade.types import Cascade
 
 FORMS: tuple[Form, ...] = ("scan", "tree")
@@ -83,7 +84,7 @@ def derive(cascade: Cascade, rank: str, *, progress: Callable[[str], None] = lam
     >>> from fusemap.einsum_cascade.catalog import load
     >>> found = derive(load("attention-3pass"), "M")
     >>> found.passes, found.best.passes, found.best.name
-    (3, 1, 'attention-3pass-hoist-tree-2')
+    (3, 1, 'attention-3pass-hoist-scan-2')
     """
     before = passes_of(cascade, rank)
     reasons: dict[str, None] = {}
@@ -169,8 +170,14 @@ def _sizes(cascade: Cascade, rank: str) -> dict[str, int]:
 
 
 def _operations(cascade: Cascade, sizes: Mapping[str, int]) -> int:
-    declared = {str(s.name): math.prod(sizes[str(f)] for f in s.factors) for s in cascade.shapes if s.factors}
-    return sum(c.at({**sizes, **declared}) for c in operation_counts(cascade))
+    """Operators times points of the iteration spaces, filters left out: they cut all candidates alike."""
+    stops = {v: str(s.bound.terms[0].shape) for v, s in iterative_ranks(cascade).items()}
+    total = 0
+    for einsum in cascade.einsums:
+        points = math.prod(sizes.get(stops.get(v, shape_of(v)), 64) for v in variables_of(einsum))
+        found = point_operators(einsum)
+        total += points * (len(found.map) + (found.reduce is not None))
+    return total
 
 
 def _irreducible(cascade: Cascade, rank: str, least: int) -> Iterator[str]:

@@ -178,7 +178,7 @@ class Emitter:
             return self._named("P", name, einsum.output, apply("mul", value, factor))
         shift = shifted(self.roles, name)
         if shift is None:
-            raise CannotStreamError(f"{name} changes with what it depends on by no factor and is no polynomial of it")
+            raise CannotStreamError(_uncorrectable(self.roles, name))
         return self._shifted(name, einsum, shift, 0, old, new)
 
     def _taken(self, name: str, einsum: Einsum, when: When, power: int = 0) -> Expr:
@@ -249,7 +249,7 @@ class Emitter:
             return self._merge(name, einsum, "old", "new")
         shift = shifted(self.roles, name)
         if shift is None:
-            raise CannotStreamError(f"{name} changes with what it depends on by no factor and is no polynomial of it")
+            raise CannotStreamError(_uncorrectable(self.roles, name))
         for k, _ in shift.terms(power):
             if shift.constant(k) is None and self._tag("R", name, k) not in self.made:
                 self._make_running(name, self._tag("R", name, k), k)
@@ -279,7 +279,7 @@ class Emitter:
         def change(found: Access) -> Expr:
             return self._read(_bare(found), mode, when)
 
-        return mapped(expr, change)
+        return mapped(expr, change, {self.m: self.flat})
 
     def _read(self, found: Access, mode: Mode, when: When) -> Expr:
         name = str(found.tensor)
@@ -432,6 +432,11 @@ class Emitter:
         else:
             text = "Taylor: F_j(s') = sum over k of binomial(k, j) F_k(s) (s' - s)^(k-j), F_k = sum of f^(k)(x, s)/k!"
         self.rules.append(Step(rule=rule, applied=(name,), identity=text, conditions=conditions))
+
+
+def _uncorrectable(roles: Roles, name: str) -> str:
+    needed = ", ".join(sorted(roles.after[name]))
+    return f"{name}: its terms change with {needed} by no common factor, and are no polynomial of one of them"
 
 
 def _bare(found: Access) -> Access:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from fusemap.einsum_cascade.scope import plain_variable
@@ -83,12 +83,14 @@ def factors_of(expr: Expr) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
     return (expr,), ()
 
 
-def mapped(expr: Expr, change: Callable[[Access], Expr]) -> Expr:
-    """The expression with every access replaced by what `change` makes of it."""
+def mapped(expr: Expr, change: Callable[[Access], Expr], values: Mapping[str, Affine] | None = None) -> Expr:
+    """The expression with every access replaced by what `change` makes of it, and variables in `val` by `values`."""
     if isinstance(expr, Access):
         return change(expr)
     if isinstance(expr, Apply):
-        return replace(expr, args=tuple(mapped(a, change) for a in expr.args))
+        return replace(expr, args=tuple(mapped(a, change, values) for a in expr.args))
+    if isinstance(expr, ValueOf) and values:
+        return replace(expr, expr=coordinate_with(expr.expr, dict(values)))
     return expr
 
 
