@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,8 @@ def main() -> None:
         spec = spec_file(Path(folder), options.points)
         sweep = load_sweep(spec)
         rows = [*one_by_one(sweep), together(sweep), *whole(spec, Path(folder), cluster=not options.no_cluster)]
-        print(table(rows, ["evaluation", "points", "seconds", "points/s", f"{TARGET:,}/s per core"], "lrrrr"))
+        head = ["evaluation", "points", "seconds", "points/s", "CPU s", "points/s of CPU", f"of {TARGET:,}"]
+        print(table(rows, head, "lrrrrrr"))
         print()
         grown = [memory(Path(folder), points, jobs) for points in options.memory for jobs in (1, 2)]
         print(table(grown, ["points", "processes", "seconds", "points/s", "peak RSS (MiB)"], "rrrrr"))
@@ -73,10 +75,12 @@ def spec_file(folder: Path, points: int) -> Path:
     return path
 
 
-def line(name: str, points: int, seconds: float, cores: int = 1) -> list[str]:
-    """A row of the table."""
-    rate = points / seconds
-    return [name, f"{points:,}", f"{seconds:.2f}", f"{rate:,.0f}", f"{rate / TARGET / cores:.2f}x"]
+def line(name: str, points: int, seconds: float, cpu_s: float | None) -> list[str]:
+    """A row of the table; what matters per core is the CPU time, as others may use the cores too."""
+    rate = "" if cpu_s is None else f"{points / cpu_s:,.0f}"
+    times = "" if cpu_s is None else f"{points / cpu_s / TARGET:.2f}x"
+    spent = "" if cpu_s is None else f"{cpu_s:.2f}"
+    return [name, f"{points:,}", f"{seconds:.2f}", f"{points / seconds:,.0f}", spent, rate, times]
 
 
 def one_by_one(sweep: Sweep, seconds: float = 3.0) -> list[list[str]]:
@@ -108,7 +112,7 @@ def one_by_one(sweep: Sweep, seconds: float = 3.0) -> list[list[str]]:
         evaluate(cascade, machines[i], workloads[i], dataflow).energy_pj  # noqa: B018
 
     return [
-        repeated("one by one, machine and workload read for each", fresh, len(points), seconds),
+        repeated("one by one, files read for each", fresh, len(points), seconds),
         repeated("one by one, evaluate alone", ready, len(points), seconds),
     ]
 
@@ -117,21 +121,22 @@ def repeated(name: str, call: Callable[[int], None], most: int, seconds: float) 
     """A call for one point after another, until the time is over."""
     for i in range(most):
         call(i)  # what is remembered between calls is there then
-    done, start = 0, time.process_time()
+    done, start, wall = 0, time.process_time(), time.perf_counter()
     while time.process_time() - start < seconds:
         call(done % most)
         done += 1
-    return line(name, done, time.process_time() - start)
+    return line(name, done, time.perf_counter() - wall, time.process_time() - start)
 
 
 def together(sweep: Sweep) -> list[str]:
     """The same points in arrays, without processes and store."""
     blocks = list(sweep.space.blocks(1 << 14))
     evaluate_points(sweep, blocks[0])
-    start = time.process_time()
+    start, wall = time.process_time(), time.perf_counter()
     for block in blocks:
         evaluate_points(sweep, block)
-    return line("together, in arrays", sum(map(len, blocks)), time.process_time() - start)
+    count = sum(map(len, blocks))
+    return line("together, in arrays", count, time.perf_counter() - wall, time.process_time() - start)
 
 
 def whole(spec: Path, folder: Path, *, cluster: bool) -> list[list[str]]:
@@ -139,28 +144,29 @@ def whole(spec: Path, folder: Path, *, cluster: bool) -> list[list[str]]:
     points = load_sweep(spec).space.count()
     rows = []
     for jobs in (1, 2):
-        seconds, _ = timed(spec, folder / f"jobs-{jobs}.sqlite", "--jobs", str(jobs))
-        rows.append(line(f"fusemap sweep --jobs {jobs}", points, seconds, jobs))
+        seconds, cpu_s, _ = timed(spec, folder / f"jobs-{jobs}.sqlite", "--jobs", str(jobs))
+        rows.append(line(f"fusemap sweep --jobs {jobs}", points, seconds, cpu_s))
     if cluster:
         from distributed import LocalCluster
 
         with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as dask:
-            seconds, _ = timed(spec, folder / "dask.sqlite", "--cluster", dask.scheduler_address)
-        rows.append(line("fusemap sweep --cluster (dask, 2 workers)", points, seconds, 2))
+            seconds, _, _ = timed(spec, folder / "dask.sqlite", "--cluster", dask.scheduler_address)
+        rows.append(line("fusemap sweep --cluster (dask, 2 workers)", points, seconds, None))
     return rows
 
 
-def timed(spec: Path, store: Path, *options: str) -> tuple[float, float]:
-    """Seconds of a sweep as a command, and the most memory that it and its processes held, in MiB."""
+def timed(spec: Path, store: Path, *options: str) -> tuple[float, float, float]:
+    """Seconds of a sweep as a command, CPU seconds of it and its processes, and the most memory they held, in MiB."""
     command = [sys.executable, "-m", "fusemap", "sweep", str(spec), "--out", str(store), "--quiet", *options]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = watched(process)
-    seconds = time.perf_counter() - start
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     store.unlink()
-    return seconds, peak
+    return seconds, cpu_s, peak
 
 
 def watched(process: subprocess.Popen[bytes]) -> float:
@@ -185,7 +191,7 @@ def memory(folder: Path, points: int, jobs: int) -> list[str]:
     """A row of the table of memory."""
     spec = spec_file(folder, points)
     count = load_sweep(spec).space.count()
-    seconds, peak = timed(spec, folder / "memory.sqlite", "--jobs", str(jobs))
+    seconds, _, peak = timed(spec, folder / "memory.sqlite", "--jobs", str(jobs))
     return [f"{count:,}", str(jobs), f"{seconds:.1f}", f"{count / seconds:,.0f}", f"{peak:.0f}"]
 
 

@@ -165,7 +165,14 @@ def test_choices_keep_ints_and_floats_apart() -> None:
         gathered([1, 0.5], texts)
 
 
-@pytest.mark.parametrize("ask", [int, float, hash, list, operator.index, np.asarray], ids=lambda f: f.__name__)
+PLAIN = (
+    *(int, float, hash, list, operator.index, np.asarray, round, operator.invert),
+    *(lambda lanes: divmod(lanes, 2), lambda lanes: lanes**2, lambda lanes: 2**lanes, lambda lanes: 1 << lanes),
+    *(lambda lanes: lanes & 1, lambda lanes: 1 | lanes, lambda lanes: 3 in lanes, lambda lanes: range(lanes)),
+)
+
+
+@pytest.mark.parametrize("ask", PLAIN, ids=str)
 def test_what_needs_a_plain_number_says_so(ask: Callable[[Any], Any]) -> None:
     with pytest.raises(OneByOne):
         ask(gathered([1, 2], Texts()))

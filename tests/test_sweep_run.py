@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import importlib.util
 import os
 import pickle
 import re
@@ -253,6 +255,23 @@ def test_three_kills_and_a_resume_are_an_uninterrupted_run(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every point once" in done.stdout
     assert int(re.search(r"(\d+) one with workers", done.stdout)[1]) > 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "fault", ["DELETE FROM results WHERE point = 7", "UPDATE results SET latency_s = latency_s * 2"]
+)
+def test_the_comparison_after_the_kills_can_fail(fault: str, tmp_path: Path) -> None:
+    place = importlib.util.spec_from_file_location("sweep_faults", ROOT / "benchmarks/sweep_faults.py")
+    assert place is not None
+    assert place.loader is not None
+    faults = importlib.util.module_from_spec(place)
+    sys.modules["sweep_faults"] = faults
+    place.loader.exec_module(faults)
+    fm.sweep(spec_file(tmp_path), out=store_of(tmp_path), jobs=1)
+    whole = faults.exported(store_of(tmp_path))
+    with contextlib.closing(sqlite3.connect(store_of(tmp_path))) as connection, connection:
+        connection.execute(fault)
+    assert faults.exported(store_of(tmp_path)) != whole
 
 
 def test_a_sweep_of_which_nothing_fits_is_a_no(fusemap: Callable[..., Outcome], tmp_path: Path) -> None:

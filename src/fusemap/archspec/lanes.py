@@ -149,6 +149,12 @@ class Lanes:
     def __iter__(self) -> Iterator[Any]:
         raise OneByOne("a number per lane is not a sequence")
 
+    def _plain(self, *others: Any) -> Any:
+        raise OneByOne("an operation that lanes do not have")
+
+    __divmod__ = __rdivmod__ = __pow__ = __rpow__ = __round__ = __lshift__ = __rlshift__ = _plain
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __contains__ = _plain
+
     def __array__(self, *arguments: Any, **options: Any) -> Values:
         raise OneByOne("lanes are points, not the candidates of a search")
 
