@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path as FilePath
@@ -17,6 +17,7 @@ from fusemap.archspec.workloads import WorkloadSource, find_workload, parse_leng
 from fusemap.archspec.yamlnodes import load_document, parse_document
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.einsum_cascade.catalog import load as load_cascade
+from fusemap.einsum_cascade.scope import known_shapes
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.validation.sweep_axes import KINDS, Axis, axis_values, column_of
@@ -180,7 +181,7 @@ class _Reader:
     def size(self, key: str, sources: Sources) -> None:
         """A size has to mean something for one of the combinations."""
         valid = {str(s.name) for c in sources.cascades.values() for s in c.shapes}
-        valid |= {str(shape) for c in sources.cascades.values() for shape in _shapes(c)}
+        valid |= {str(shape) for c in sources.cascades.values() for shape in known_shapes(c)}
         valid |= {tile for d in sources.dataflows.values() for tile in d.model.tiles}
         valid |= {rank for source, _ in sources.workloads.values() for rank in _ranks(source)}
         if key not in valid:
@@ -201,12 +202,6 @@ def _numbers(machine: Machine) -> list[str]:
     found = ["clock", "word"]
     found += [f"{m.name}.{what}" for m in machine.memories for what in KINDS if what not in ("clock", "word")]
     return found + [f"{a.name}.{dim.name}" for a in machine.arrays for dim in a.dims]
-
-
-def _shapes(cascade: Cascade) -> Iterable[Any]:
-    from fusemap.einsum_cascade.scope import known_shapes
-
-    return known_shapes(cascade)
 
 
 def _ranks(source: WorkloadSource) -> list[str]:
