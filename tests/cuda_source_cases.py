@@ -34,6 +34,31 @@ def softmax_attention(inputs: Tensors, *, causal: bool) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True) @ v)
 
 
+def lightning(inputs: Tensors) -> NDArray[np.float64]:
+    """The masked product of all positions per head in float64, weights falling by exp(-softplus(LA)) a step."""
+    q, k, v, la = (inputs[name].astype(np.float64) for name in ("Q", "K", "V", "LA"))
+    steps = np.subtract.outer(np.arange(q.shape[1]), np.arange(k.shape[1]))
+    decay = np.where(steps >= 0, np.exp(-np.log1p(np.exp(la))[:, None, None] * np.maximum(steps, 0)), 0.0)
+    return np.asarray((q @ k.transpose(0, 2, 1) * decay) @ v)
+
+
+def agent(inputs: Tensors) -> NDArray[np.float64]:
+    """Agents, means of consecutive queries, gather the values by a softmax; queries read them by another."""
+    q, k, v, b1, b2 = (inputs[name].astype(np.float64) for name in ("Q", "K", "V", "B1", "B2"))
+    agents = q.reshape(b1.shape[1], -1, q.shape[1]).mean(axis=1) / np.sqrt(q.shape[1])
+    gathered = np.exp(agents @ k.T + b1.T)
+    weights = np.exp(q @ agents.T + b2.T)
+    values = gathered / gathered.sum(axis=1, keepdims=True) @ v
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True) @ values)
+
+
+def exact_output(kernel: Kernel, inputs: Tensors) -> NDArray[np.float64]:
+    """The output of the kernel's algorithm by its definition, not by a cascade."""
+    if kernel.softmax:
+        return softmax_attention(inputs, causal=kernel.cascade.endswith("-causal"))
+    return {"lightning-chunked": lightning, "agent-streaming": agent}[kernel.cascade](inputs)
+
+
 def relative_error(got: NDArray[np.float32], want: NDArray[np.float64]) -> float:
     """The largest difference over the largest value; NaN counts as infinite."""
     error = float(np.abs(got - want).max() / np.abs(want).max())

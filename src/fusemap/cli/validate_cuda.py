@@ -36,7 +36,9 @@ def _table(checks: Sequence[KernelCheck]) -> str:
 def _kernel(check: KernelCheck) -> Iterator[list[str]]:
     """A kernel's rows: passes, loads and stores per tensor, bytes, operations, the error of its output."""
     proven = f"{check.prediction.proven} ({check.prediction.stored} if all is stored)"
-    yield [f"passes proven for {check.prediction.algorithm}", proven, _NONE, _NONE]
+    tensor = check.prediction.analysed.partition(" ")[0]
+    what = "passes" if tensor == "K" else f"passes of {tensor}"
+    yield [f"{what} proven for {check.prediction.algorithm}", proven, _NONE, _NONE]
     for count in check.counts:
         if count.name.startswith("passes") and set(count.predicted.values()) == {1.0}:
             continue  # the rule; shown where it is not so
@@ -74,7 +76,8 @@ def _line(size: str, found: CudaCheck) -> str:
     held = sum(c.holds(e) for check in checks for c in check.counts for e in c.executed)
     of = sum(len(c.executed) for check in checks for c in check.counts)
     worst = max((x for check in checks for x in check.errors.values()), default=math.nan)
-    return f"{size}: {len(checks)} kernels, {held} of {of} counts as predicted, relative error at most {worst:.1e}"
+    kernels = f"{len(checks)} kernel{'s' if len(checks) > 1 else ''}"
+    return f"{size}: {kernels}, {held} of {of} counts as predicted, relative error at most {worst:.1e}"
 
 
 def _gpu(found: CudaCheck) -> str:

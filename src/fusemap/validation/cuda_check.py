@@ -11,25 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.diagnostics import InputError
-from fusemap.einsum_cascade.catalog import load
-from fusemap.einsum_cascade.interpreter import run
-from fusemap.einsum_cascade.scope import known_shapes
-from fusemap.validation.cuda_counts import ELEMENT_BYTES, SECTOR_BYTES, KernelRun, mul_add
+from fusemap.validation.cuda_counts import ELEMENT_BYTES, SECTOR_BYTES, FlopKind, KernelRun, mul_add
 from fusemap.validation.cuda_gpu_check import GpuRow, check_recording
 from fusemap.validation.cuda_gpu_recording import RecordingModel, recordings
 from fusemap.validation.cuda_kernels import Kernel, checked_sizes, kernel_names, load_kernel
 from fusemap.validation.cuda_prediction import Prediction, predict
-from fusemap.validation.cuda_prediction_counts import Operation
+from fusemap.validation.cuda_prediction_counts import KINDS, Operation
 from fusemap.validation.cuda_ptx import PtxRun, run_ptx
+from fusemap.validation.cuda_reference import make_inputs, reference
 from fusemap.validation.cuda_source import run_source
 
 Executor: TypeAlias = Literal["source", "ptx"]
 Relation: TypeAlias = Literal["=", "<=", ">="]
 Number: TypeAlias = int | float
 EXECUTORS: tuple[Executor, ...] = ("source", "ptx")
-KINDS: tuple[Operation, ...] = ("mul+add", "max", "exp", "div")
+_NAMES: Mapping[Operation, tuple[FlopKind, ...]] = MappingProxyType(
+    {"max": ("max",), "exp": ("exp",), "div": ("div", "rcp"), "log": ("lg2",)}  # a reciprocal is a division
+)
 ROUNDING = 1e-5  # of the largest output, against float64: fp32 sums over a few hundred keys, exp to 2 units
-_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +94,7 @@ class KernelCheck:
             "kernel": self.kernel,
             "sizes": dict(self.sizes),
             "cascade": self.prediction.algorithm,
+            "passes_of": self.prediction.analysed,
             "passes_proven": self.prediction.proven,
             "passes_if_stored": self.prediction.stored,
             "compulsory_bytes": self.prediction.compulsory_bytes,
@@ -142,15 +142,13 @@ def check_kernels(
     recorded: Mapping[str, RecordingModel] | None = None,
     progress: Callable[[int, int], None] = lambda number, of: None,
 ) -> CudaCheck:
-    """Every kernel at every set of sizes, by default all and those of `kernels.yaml`, in the order of the sizes.
+    """Every kernel at every set of sizes, by default all and those of `kernels.yaml`: first all at their first sizes.
 
     `recorded` are measurements on GPUs by name, by default those that come with the package.
     """
-    cases = [
-        load_kernel(name, chosen)
-        for chosen in (checked_sizes() if sizes is None else sizes)
-        for name in kernels or kernel_names()
-    ]
+    chosen = {name: checked_sizes(name) if sizes is None else tuple(sizes) for name in kernels or kernel_names()}
+    most = max(map(len, chosen.values()))
+    cases = [load_kernel(name, of[i]) for i in range(most) for name, of in chosen.items() if i < len(of)]
     checks = []
     for number, kernel in enumerate(cases):
         progress(number, len(cases))
@@ -197,24 +195,6 @@ def check_kernel(
     )
 
 
-def make_inputs(kernel: Kernel) -> dict[str, NDArray[np.float32]]:
-    """Normal values, Q divided by the root of E as attention has it; always the same."""
-    random = np.random.default_rng(_SEED)
-    made = {name: random.standard_normal(kernel.shapes[name]) for name in kernel.inputs}
-    made["Q"] /= np.sqrt(made["Q"].shape[-1])
-    return {name: values.astype(np.float32) for name, values in made.items()}
-
-
-def reference(kernel: Kernel, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
-    """The outputs of the kernel's algorithm, the library's cascade in float64, in the layout of the kernel."""
-    cascade = load(kernel.cascade)
-    given = {name: values.astype(np.float64).T for name, values in inputs.items()}  # the cascade has features first
-    sizes = {**kernel.sizes, **{s: kernel.constants[s] for s in ("E", "F")}}
-    chunk = {"M0": kernel.constants["BM"]} if "M0" in known_shapes(cascade) else {}
-    made = run(cascade, {**sizes, **chunk}, given)
-    return {name: np.asarray(made[name], np.float64).T for name in kernel.outputs}
-
-
 def relative_error(got: Mapping[str, NDArray[np.float32]], wanted: Mapping[str, NDArray[np.float64]]) -> float:
     """The largest difference of any output over its largest value; NaN counts as infinite."""
     errors = [float(np.abs(got[name] - want).max() / np.abs(want).max()) for name, want in wanted.items()]
@@ -258,6 +238,8 @@ def _operations(predicted: Mapping[Executor, Prediction], runs: Mapping[Executor
     for kind in KINDS:
         numbers = {e: predicted[e].operations[kind] for e in runs}
         executed = {e: _executed(run, kind) for e, run in runs.items()}
+        if not any(numbers.values()) and not any(executed.values()):
+            continue
         if all(p.repeated == 0 for p in predicted.values()):
             relation: Relation = "=" if all(p.operations_exact for p in predicted.values()) else "<="
             found.append(_count(kind, relation, numbers, executed))
@@ -268,11 +250,11 @@ def _operations(predicted: Mapping[Executor, Prediction], runs: Mapping[Executor
 
 
 def _executed(run: KernelRun, kind: Operation) -> int:
-    """Operations of a kind; those of compiled code in the terms of the source (a reciprocal is a division)."""
+    """Operations of a kind; those of compiled code in the terms of the source."""
     flops = run.written if isinstance(run, PtxRun) else run.flops
     if kind == "mul+add":
         return mul_add(flops)
-    return flops.get(kind, 0) + (flops.get("rcp", 0) if kind == "div" else 0)
+    return sum(flops.get(name, 0) for name in _NAMES[kind])
 
 
 def _count(

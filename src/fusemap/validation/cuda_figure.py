@@ -9,18 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fusemap.validation.cuda_check import CudaCheck, Executor, KernelCheck
+from fusemap.validation.cuda_kernels import Kernel, load_kernel
 from fusemap.validation.waterfall import RC, figure_bytes
 
-WIDTH_IN, HEIGHT_IN = 7.0, 3.1
+WIDTH_IN, HEIGHT_IN = 7.0, 3.6
 KIB, MIB = 1 << 10, 1 << 20
 MARKS: tuple[tuple[Executor, str, str], ...] = (("source", "o", "source, executed"), ("ptx", "x", "PTX, executed"))
-PARTS = (  # Okabe and Ito
-    ("Q", ("Q",), "#CC79A7"),
-    ("K", ("K",), "#0072B2"),
-    ("V", ("V",), "#56B4E9"),
-    ("AV", ("AV",), "#009E73"),
-    ("between kernels", (), "#E69F00"),
-)
+PARTS = {  # Okabe and Ito
+    "Q": "#CC79A7",
+    "K": "#0072B2",
+    "V": "#56B4E9",
+    "other inputs": "#999999",
+    "output": "#009E73",
+    "between kernels": "#E69F00",
+}
 WIDEST = 2.9  # MiB; a longer bar is cut, with its length beside it
 
 
@@ -41,7 +43,7 @@ def draw_kernels(checks: Sequence[KernelCheck]) -> Figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
         _passes(left, checks)
         _bytes(right, checks)
-        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.155, top=0.9, wspace=0.42)
+        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.135, top=0.91, wspace=0.42)
         return figure
 
 
@@ -49,8 +51,8 @@ def _passes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
     """K loads over compulsory loads per block row: passes predicted, and executed."""
     shown = [check for check in checks if "BP" in check.sizes and check.sizes["BP"] == checks[0].sizes["BP"]]
     shown = [check for check in shown if check.prediction.tensors["K"].exact]
-    one = next(check.prediction.tensors["K"] for check in shown)
-    per_pass = 4 * one.loads / one.passes / KIB
+    per_pass = _per_pass(shown[0])
+    shown = [check for check in shown if _per_pass(check) == per_pass]
     axes.plot(
         [0.5, 3.5], [0.5 * per_pass, 3.5 * per_pass], color="#999999", lw=0.8, label="predicted: P / BP |K| per pass"
     )
@@ -74,6 +76,12 @@ def _passes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
     axes.set_title("Reading K again", loc="left")
 
 
+def _per_pass(check: KernelCheck) -> float:
+    """K traffic of one pass of all blocks, in KiB."""
+    found = check.prediction.tensors["K"]
+    return 4 * found.loads / found.passes / KIB
+
+
 def _executed(check: KernelCheck, name: str, executor: Executor) -> float:
     found = next(c for c in check.counts if c.name == name)
     return float(found.executed[executor])
@@ -84,26 +92,35 @@ def _bytes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
     for row, check in enumerate(checks):
         for half, executor in ((-0.2, "source"), (0.2, "ptx")):
             _bar(axes, row + half, check, executor)
-    for label, _, colour in PARTS:
+    for label, colour in PARTS.items():
         axes.barh([0], [0], color=colour, label=label)
     axes.set_yticks(range(len(checks)), [c.kernel for c in checks])
     axes.invert_yaxis()
     axes.set_xlim(0, WIDEST)
     axes.set_xlabel("loaded and stored by all threads (MiB)")
-    axes.legend(loc="upper right", frameon=False, handlelength=1.2)
+    axes.legend(loc="lower right", frameon=False, handlelength=1.2, labelspacing=0.35)
     axes.set_title("Bytes of all threads: as written, below compiled", loc="left")
 
 
 def _bar(axes: Axes, at: float, check: KernelCheck, executor: str) -> None:
     start = 0.0
-    named = {name for _, names, _ in PARTS for name in names}
-    for _, names, colour in PARTS:
-        tensors = names or tuple(t for t in check.prediction.tensors if t not in named)
+    kernel = load_kernel(check.kernel)
+    for part, colour in PARTS.items():
+        tensors = [tensor for tensor in check.prediction.tensors if _part(kernel, tensor) == part]
         width = sum(_moved(check, tensor, executor) for tensor in tensors)
         axes.barh([at], [width], left=[start], height=0.36, color=colour, lw=0)
         start += width
     if start > WIDEST:
         axes.text(WIDEST * 0.985, at, f"{start:.1f} MiB \N{RIGHTWARDS ARROW}", va="center", ha="right", color="white")
+
+
+def _part(kernel: Kernel, tensor: str) -> str:
+    """What a tensor is to a kernel, one of PARTS."""
+    if tensor in ("Q", "K", "V"):
+        return tensor
+    if tensor in kernel.inputs:
+        return "other inputs"
+    return "output" if tensor in kernel.outputs else "between kernels"
 
 
 def _moved(check: KernelCheck, tensor: str, executor: str) -> float:

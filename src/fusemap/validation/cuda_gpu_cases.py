@@ -1,4 +1,4 @@
-"""What is run on a GPU: kernels with sizes, their inputs, and the float64 attention that they are held against."""
+"""What is run on a GPU: kernels with sizes, their inputs, and the float64 result that they are held against."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fusemap.validation.cuda_gpu_driver import MOST_ELEMENTS, Device
 from fusemap.validation.cuda_gpu_kernels import GpuKernel, from_bf16, gpu_kernel_names, load_gpu_kernel, to_bf16
+from fusemap.validation.cuda_reference import reference
 
 Sizes = Mapping[str, int]
 
@@ -46,12 +47,16 @@ class Case:
 
 
 def cases(device: Device, kernels: Sequence[str] = (), sizes: Sequence[Sizes] = ()) -> tuple[Case, ...]:
-    """The kernels (all) with the sizes (SMALL and, per kernel, the DRAM case). InputError: a size that does not fit."""
+    """The kernels (all) with the sizes (SMALL and, per kernel, the DRAM case). InputError: a size that does not fit.
+
+    No DRAM case for a causal kernel, which with few queries sees few keys, nor for one whose result is no softmax: it
+    is held against its whole cascade, which cannot be computed row by row.
+    """
     made = []
     for name in kernels or gpu_kernel_names():
         default = load_gpu_kernel(name)
         wanted = list(sizes or SMALL)
-        if not sizes and not is_causal(default):  # a causal kernel with few queries sees few keys
+        if not sizes and default.kernel.softmax and not is_causal(default):
             wanted.append(dram_sizes(name, device))
         made += [Case(kernel=name, sizes=one) for one in wanted]
     return tuple(made)
@@ -88,7 +93,9 @@ def make_inputs(kernel: GpuKernel, seed: int = 0) -> dict[str, NDArray[np.float3
 
 
 def checked_rows(kernel: GpuKernel) -> NDArray[np.int64]:
-    """The queries whose result is compared: all, or CHECKED_ROWS evenly spaced ones when there are many scores."""
+    """The rows of the output that are compared: all, or CHECKED_ROWS evenly spaced ones when there are many scores."""
+    if not kernel.kernel.softmax:
+        return np.arange(kernel.kernel.shapes[kernel.kernel.outputs[0]][0])
     queries, keys = kernel.kernel.sizes["P"], kernel.kernel.sizes["M"]
     count = queries if queries * keys <= ALL_ROWS else min(queries, CHECKED_ROWS)
     return np.linspace(0, queries - 1, count).astype(np.int64)
@@ -97,7 +104,12 @@ def checked_rows(kernel: GpuKernel) -> NDArray[np.int64]:
 def exact_rows(
     kernel: GpuKernel, inputs: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Rows of softmax(Q K^T) V in float64: the maximum first, then the sums, in chunks of keys."""
+    """Rows of softmax(Q K^T) V in float64: the maximum first, then the sums, in chunks of keys.
+
+    For a kernel that computes something else: rows of what the library's cascade of it does.
+    """
+    if not kernel.kernel.softmax:
+        return reference(kernel.kernel, inputs)[kernel.kernel.outputs[0]][rows]
     largest = np.full(len(rows), -np.inf)
     for _, scores in _scores(kernel, inputs, rows):
         largest = np.maximum(largest, scores.max(axis=1))

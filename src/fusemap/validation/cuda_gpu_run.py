@@ -13,7 +13,7 @@ from fusemap.diagnostics import InputError, did_you_mean, input_error
 from fusemap.validation.cuda_gpu_cases import Sizes, cases
 from fusemap.validation.cuda_gpu_clocks import read_clocks
 from fusemap.validation.cuda_gpu_driver import Device, Driver, check_fits
-from fusemap.validation.cuda_gpu_kernels import gpu_kernel_names
+from fusemap.validation.cuda_gpu_kernels import gpu_kernel_names, load_gpu_kernel
 from fusemap.validation.cuda_gpu_libcuda import LibCuda
 from fusemap.validation.cuda_gpu_measure import launch_once, measure, working
 from fusemap.validation.cuda_gpu_profile import PLAN_OPTION, find_ncu, profile, read_plan, with_metrics
@@ -27,7 +27,7 @@ from fusemap.validation.cuda_gpu_recording import (
 from fusemap.validation.cuda_gpu_torch import find_torch, sdpa_baselines
 
 WARM_UP, REPETITIONS = 3, 20
-_SIZE_NAMES = ("P", "M", "E", "F", "BP", "BM")
+_SIZE_NAMES = ("P", "M", "E", "F", "H", "G", "BP", "BM", "BG")
 
 
 def record_gpu(
@@ -180,11 +180,12 @@ def _device(device: Device, version: str) -> DeviceModel:
 
 
 def _baselines(runs: Sequence[RunModel], warm_up: int, repetitions: int) -> list[BaselineModel]:
-    """PyTorch's times at the runs' distinct sizes; none without PyTorch."""
+    """PyTorch's times at the distinct sizes of the runs of softmax attention; none without PyTorch."""
     torch = find_torch()
     if torch is None:
         return []
-    distinct = {tuple({**run.sizes, **run.constants}[name] for name in "PMEF") for run in runs}
+    attention = [run for run in runs if load_gpu_kernel(run.kernel).kernel.softmax]
+    distinct = {tuple({**run.sizes, **run.constants}[name] for name in "PMEF") for run in attention}
     sizes = [dict(zip("PMEF", values, strict=True)) for values in sorted(distinct)]
     return sdpa_baselines(torch, sizes, warm_up=warm_up, repetitions=repetitions)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from types import MappingProxyType
 
@@ -41,17 +41,30 @@ class PredictionModel(SpecModel):
     why: str = ""
 
 
+class PassesModel(SpecModel):
+    """The tensor and rank whose passes are proven for a kernel's algorithm."""
+
+    tensor: str = "K"
+    rank: str = "M"
+
+
 class KernelModel(SpecModel):
     """A kernel: `constants` are compiled in (-D), `tensors` are row-major shapes; those in `scratch` start undefined.
 
-    `cascade` is the algorithm in the library. `inputs` and `outputs` name tensors of it; the expressions of `whole`
-    must be whole numbers, as grids and shapes must.
+    `cascade` is the algorithm in the library. `inputs` and `outputs` name tensors of it, whose shapes name its ranks in
+    the order that the kernel has them; the expressions of `whole` must be whole numbers, as grids and shapes must.
+    `sizes` are those that the file's do not have (a number: a default), or that others fix (an expression: it holds
+    whatever is asked for); `checked` replaces the file's. `softmax`: the output is softmax(Q K^T) V.
     """
 
     description: str
     file: str
     cascade: str
+    softmax: bool = True
+    passes: PassesModel = PassesModel()
     prediction: PredictionModel
+    sizes: dict[str, ExpressionField] = Field(default_factory=dict)
+    checked: list[dict[str, int]] = Field(default_factory=list)
     constants: dict[str, ExpressionField]
     whole: list[ExpressionField] = Field(default_factory=list)
     tensors: dict[str, list[ExpressionField]]
@@ -83,7 +96,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """A kernel at given sizes."""
+    """A kernel at given sizes.
+
+    layouts: the ranks of its tensors as their shapes name them; analysed: the tensor and rank of the proven passes.
+    """
 
     name: str
     description: str
@@ -96,6 +112,9 @@ class Kernel:
     outputs: tuple[str, ...]
     scratch: tuple[str, ...]
     launches: tuple[Launch, ...]
+    layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    softmax: bool = True
+    analysed: tuple[str, str] = ("K", "M")
     prediction: PredictionModel | None = None
 
 
@@ -104,9 +123,11 @@ def kernel_names() -> tuple[str, ...]:
     return tuple(_model().kernels)
 
 
-def checked_sizes() -> tuple[Mapping[str, int], ...]:
-    """The sizes at which every kernel is held against its prediction."""
-    return tuple(MappingProxyType(sizes) for sizes in _model().checked)
+def checked_sizes(name: str) -> tuple[Mapping[str, int], ...]:
+    """The sizes at which a kernel is held against its prediction. InputError: no such kernel."""
+    model = _model()
+    _check_name(name, model)
+    return tuple(MappingProxyType(sizes) for sizes in model.kernels[name].checked or model.checked)
 
 
 def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
@@ -115,15 +136,18 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
     InputError: no such kernel or size, or a size that does not divide as the kernel needs.
     """
     model, document = _model(), _document()
-    if name not in model.kernels:
-        raise input_error(f'no kernel "{name}"', hint=did_you_mean(name, tuple(model.kernels)))
+    _check_name(name, model)
     found = model.kernels[name]
-    wrong = [size for size in sizes or {} if size not in model.sizes and size not in found.constants]
+    own = tuple(dict.fromkeys((*model.sizes, *found.sizes)))
+    wrong = [size for size in sizes or {} if size not in own and size not in found.constants]
     if wrong:
-        known = (*model.sizes, *found.constants)
+        known = (*own, *found.constants)
         raise input_error(f'kernel {name} has no size "{wrong[0]}"', hint=did_you_mean(wrong[0], known))
     at = ("kernels", name)
     names: dict[str, float] = {key: (sizes or {}).get(key, size) for key, size in model.sizes.items()}
+    for key, expression in found.sizes.items():
+        given = None if expression.names() else (sizes or {}).get(key)
+        names[key] = _whole(document, expression, (*at, "sizes", key), names) if given is None else given
     for key, expression in found.constants.items():
         given = (sizes or {}).get(key)
         names[key] = _whole(document, expression, (*at, "constants", key), names) if given is None else given
@@ -134,7 +158,7 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
         description=found.description,
         source=_text(found.file),
         cascade=found.cascade,
-        sizes=MappingProxyType({key: int(names[key]) for key in model.sizes}),
+        sizes=MappingProxyType({key: int(names[key]) for key in own}),
         constants=MappingProxyType({key: int(names[key]) for key in found.constants}),
         shapes=MappingProxyType(
             {
@@ -154,8 +178,16 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
             )
             for i, launch in enumerate(found.launches)
         ),
+        layouts=MappingProxyType({tensor: tuple(e.text for e in shape) for tensor, shape in found.tensors.items()}),
+        softmax=found.softmax,
+        analysed=(found.passes.tensor, found.passes.rank),
         prediction=found.prediction,
     )
+
+
+def _check_name(name: str, model: KernelsModel) -> None:
+    if name not in model.kernels:
+        raise input_error(f'no kernel "{name}"', hint=did_you_mean(name, tuple(model.kernels)))
 
 
 def _three(

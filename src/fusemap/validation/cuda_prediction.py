@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,13 @@ from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.sim.evaluate import plan
 from fusemap.validation.cuda_counts import ELEMENT_BYTES
 from fusemap.validation.cuda_kernels import Kernel
-from fusemap.validation.cuda_prediction_counts import Operation, TensorPrediction, operations, tensors
+from fusemap.validation.cuda_prediction_counts import (
+    Operation,
+    TensorPrediction,
+    counted_exactly,
+    operations,
+    tensors,
+)
 from fusemap.validation.inference import least_words
 
 MACHINE = "h100.yaml"
@@ -37,16 +43,17 @@ Version: TypeAlias = Literal["written", "compiled"]
 class Prediction:
     """Counts of a kernel that its cascade and mapping give.
 
-    algorithm: the library's cascade; proven: passes over M that each mapping of it needs for K, stored: the same when
-    every tensor made of K is stored. operations: by kind, those of the kernel at least 1 - repeated of them.
-    input_bytes, output_bytes: inputs and outputs once, the compulsory traffic. dram_read_bytes, dram_written_bytes:
-    with all blocks at work at the same time, so that what they read together comes once. seconds: the longer of mul+add
-    at the peak of fused ones and these bytes at full bandwidth.
+    algorithm: the library's cascade; proven: passes that each mapping of it needs for what is `analysed` ("K over M"),
+    stored: the same when every tensor made of it is stored. operations: by kind, those of the kernel at least
+    1 - repeated of them. input_bytes, output_bytes: inputs and outputs once, the compulsory traffic. dram_read_bytes,
+    dram_written_bytes: with all blocks at work at the same time, so that what they read together comes once. seconds:
+    the longer of mul+add at the peak of fused ones and these bytes at full bandwidth.
     """
 
     kernel: str
     version: Version
     algorithm: str
+    analysed: str
     proven: int
     stored: int
     tensors: Mapping[str, TensorPrediction]
@@ -98,20 +105,24 @@ def predict(kernel: Kernel, version: Version = "written", *, dataflow: Dataflow 
     machine, cascade = gpu(), _cascade(model.cascade)
     mapped = dataflow or _dataflow(model.compiled if version == "compiled" and model.compiled else model.mapping)
     problem, mapping = plan(cascade, machine, _workload(tuple(kernel.sizes.items())), mapped, sizes=kernel.constants)
-    moved, read, written = tensors(problem, mapping, machine.memories[0].name)
-    counted = operations(cascade, problem, {e: m.copy_of for e, m in mapped.model.einsums.items() if m.copy_of})
-    proven, stored = passes_of(kernel.cascade)
+    entries = {launch.entry for launch in kernel.launches}
+    moved, read, written = tensors(problem, mapping, machine.memories[0].name, entries)
+    shows = {problem.shown(name): name for name in kernel.outputs}  # an output may be a view of what is stored
+    copies = {e: m.copy_of for e, m in mapped.model.einsums.items() if m.copy_of}
+    counted = operations(cascade, problem, copies)
+    proven, stored = passes_of(kernel.cascade, *kernel.analysed)
     outputs = sum(math.prod(kernel.shapes[name]) for name in kernel.outputs)
     dram = machine.word_bytes * (read + written)
     return Prediction(
         kernel=kernel.name,
         version=version,
         algorithm=kernel.cascade,
+        analysed=" over ".join(kernel.analysed),
         proven=proven,
         stored=stored,
-        tensors=MappingProxyType(moved),
+        tensors=MappingProxyType({name: replace(moved[t], tensor=name) for t in moved for name in [shows.get(t, t)]}),
         operations=MappingProxyType(counted),
-        operations_exact=not problem.notes,
+        operations_exact=counted_exactly(cascade, problem, copies),
         repeated=model.repeated,
         input_bytes=machine.word_bytes * (least_words(problem) - outputs),
         output_bytes=machine.word_bytes * outputs,
@@ -143,9 +154,9 @@ def bandwidth(machine: Machine) -> float:
 
 
 @lru_cache(maxsize=64)
-def passes_of(algorithm: str) -> tuple[int, int]:
-    """Passes over M of K that every mapping of a library cascade makes, and those when all that K gives is stored."""
-    row = analyze(load(algorithm), tensor="K", rank="M").row("K", "M")
+def passes_of(algorithm: str, tensor: str, rank: str) -> tuple[int, int]:
+    """Passes of a tensor over a rank that every mapping of a library cascade makes, and those when all is stored."""
+    row = analyze(load(algorithm), tensor=tensor, rank=rank).row(tensor, rank)
     assert not (row.passes.steps or row.direct.steps), algorithm  # no kernel here repeats passes
     return row.passes.constant, row.direct.constant
 

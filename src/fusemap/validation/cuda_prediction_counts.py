@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -20,16 +20,19 @@ from fusemap.sim.reuse import LevelCount, analyse
 
 GRID = "grid"  # the dimension whose coordinates are blocks
 SHARED = "shared"  # the memory of a block
-Operation: TypeAlias = Literal["mul+add", "max", "exp", "div"]
-KIND: Mapping[str, Operation] = MappingProxyType(
+Operation: TypeAlias = Literal["mul+add", "max", "exp", "div", "log"]
+KINDS: tuple[Operation, ...] = ("mul+add", "max", "exp", "div", "log")
+# What an operator is on a GPU: a logarithm is one to base 2 and a product.
+_EXECUTED: Mapping[str, tuple[Operation, ...]] = MappingProxyType(
     {
-        "mul": "mul+add",
-        "add": "mul+add",
-        "sub": "mul+add",
-        "sum": "mul+add",
-        "max": "max",
-        "exp": "exp",
-        "div": "div",
+        "mul": ("mul+add",),
+        "add": ("mul+add",),
+        "sub": ("mul+add",),
+        "sum": ("mul+add",),
+        "max": ("max",),
+        "exp": ("exp",),
+        "div": ("div",),
+        "log": ("log", "mul+add"),
     }
 )
 _CONTINUES = {"sum": "add", "max": "max"}  # a reduction, and the operator that takes its result into a running value
@@ -39,14 +42,15 @@ _CONTINUES = {"sum": "add", "max": "max"}  # a reduction, and the operator that 
 class TensorPrediction:
     """Elements of a tensor that threads load from and store to memory; `passes` as in `TensorCounts`.
 
-    `exact` is False where the model counts a rectangle around a filtered space: an upper bound. `shared`: all that is
-    loaded goes through shared memory, each element by one thread of the block.
+    `launches` load it. `exact` is False where the model counts a rectangle around a filtered space: an upper bound.
+    `shared`: all that is loaded goes through shared memory, each element by one thread of the block.
     """
 
     tensor: str
     loads: int
     stores: int
     passes: float
+    launches: int
     exact: bool
     shared: bool
 
@@ -57,17 +61,23 @@ class _Touch:
     loads: int
     stores: int
     in_blocks: int  # elements that blocks touch, each block's once
+    launch: str
     exact: bool
     into: str
 
 
-def tensors(problem: Problem, mapping: CascadeMapping, outer: str) -> tuple[dict[str, TensorPrediction], int, int]:
+def tensors(
+    problem: Problem, mapping: CascadeMapping, outer: str, entries: Collection[str] = ()
+) -> tuple[dict[str, TensorPrediction], int, int]:
     """What threads load and store per tensor, and words read from and written to `outer` if all blocks work at once.
+
+    A phase of the mapping with the name of one of `entries` is that launch; others are parts of one.
 
     A word that several blocks read at the same time then comes from memory once (a multicast), but each of them loads
     it: loads are the fills of the level next to memory, times its instances.
     """
     touched: dict[str, list[_Touch]] = {}
+    launch = {e: phase.name for phase in mapping.binding if phase.name in entries for e in phase.einsums}
     read = written = 0
     for space in problem.spaces:
         nest = mapping.nest(space.name)
@@ -75,7 +85,7 @@ def tensors(problem: Problem, mapping: CascadeMapping, outer: str) -> tuple[dict
             if counts[0].memory == outer:
                 read += int(counts[0].reads) * int(counts[0].instances)
                 written += int(counts[0].updates) * int(counts[0].instances)
-                touch = _touch(problem, space, nest, counts)
+                touch = _touch(problem, space, nest, counts, launch.get(space.name, ""))
                 touched.setdefault(touch.tensor, []).append(touch)
     return {tensor: _total(tensor, found) for tensor, found in touched.items()}, read, written
 
@@ -86,7 +96,9 @@ def _by_operand(counts: tuple[LevelCount, ...]) -> Iterator[tuple[LevelCount, ..
         yield tuple(c for c in counts if c.operand.label == label)
 
 
-def _touch(problem: Problem, space: EinsumSpace, nest: EinsumMapping, counts: tuple[LevelCount, ...]) -> _Touch:
+def _touch(
+    problem: Problem, space: EinsumSpace, nest: EinsumMapping, counts: tuple[LevelCount, ...], launch: str
+) -> _Touch:
     memory, inside = counts[0], counts[1]
     operand = memory.operand
     return _Touch(
@@ -94,6 +106,7 @@ def _touch(problem: Problem, space: EinsumSpace, nest: EinsumMapping, counts: tu
         loads=0 if operand.is_output else int(inside.fills) * int(inside.instances),
         stores=int(memory.updates) * int(memory.instances) if operand.is_output else 0,
         in_blocks=_in_blocks(space, nest, operand),
+        launch=launch,
         exact=not space.notes,
         into=inside.memory,
     )
@@ -109,12 +122,16 @@ def _in_blocks(space: EinsumSpace, nest: EinsumMapping, operand: Operand) -> int
 
 def _total(tensor: str, touches: list[_Touch]) -> TensorPrediction:
     loads = sum(t.loads for t in touches)
-    read = max((t.in_blocks for t in touches if t.loads), default=1)
+    read: dict[str, int] = {}
+    for touch in touches:
+        if touch.loads:
+            read[touch.launch] = max(touch.in_blocks, read.get(touch.launch, 0))
     return TensorPrediction(
         tensor=tensor,
         loads=loads,
         stores=sum(t.stores for t in touches),
-        passes=loads / read,
+        passes=loads / sum(read.values()) if read else 0.0,
+        launches=len(read),
         exact=all(t.exact for t in touches),
         shared=all(t.into == SHARED for t in touches if t.loads),
     )
@@ -127,7 +144,7 @@ def operations(cascade: Cascade, problem: Problem, copies: Mapping[str, str]) ->
     whose result the same operator takes into a running value starts from that and takes n - 1.
     """
     sizes = dict(problem.sizes)
-    found: Counter[Operation] = Counter(dict.fromkeys(("mul+add", "max", "exp", "div"), 0))
+    found: Counter[Operation] = Counter(dict.fromkeys(KINDS, 0))
     continued = _continued(cascade)
     for space in problem.spaces:
         name = copies.get(space.name, space.name)
@@ -137,8 +154,16 @@ def operations(cascade: Cascade, problem: Problem, copies: Mapping[str, str]) ->
             number = count.at(sizes)
             if count.kind == "reduce" and name not in continued:
                 number = max(mapped, default=space.points)  # operators are applied to each value that is reduced
-            found[KIND[count.operator]] += number
+            found.update(dict.fromkeys(_EXECUTED[count.operator], number))
     return dict(found)
+
+
+def counted_exactly(cascade: Cascade, problem: Problem, copies: Mapping[str, str]) -> bool:
+    """Whether `operations` is no bound: filters are counted, save those of a reduction of what is there already."""
+    counts = _counts(cascade)
+    bare = {c.einsum for c in counts if c.kind == "reduce"} - {c.einsum for c in counts if c.kind == "map"}
+    filtered = {copies.get(space.name, space.name) for space in problem.spaces if space.notes}
+    return all(c.exact for c in counts) and filtered.isdisjoint(bare)
 
 
 @lru_cache(maxsize=64)
@@ -147,12 +172,15 @@ def _counts(cascade: Cascade) -> tuple[OperationCount, ...]:
 
 
 def _continued(cascade: Cascade) -> frozenset[str]:
-    """Einsums whose reduction goes on from a running value, into which its result is taken by the same operator."""
+    """Einsums whose reduction goes on from a running value, into which its result is taken by the same operator.
+
+    Where an operator takes the results of reductions alone, the first of them is what the others go on from.
+    """
     reduces = {str(c.einsum): _CONTINUES.get(c.operator) for c in _counts(cascade) if c.kind == "reduce"}
     maps = {(str(c.einsum), c.operator) for c in _counts(cascade) if c.kind == "map"}
-    return frozenset(
-        str(access.tensor)
-        for einsum in cascade.einsums
-        for access in accesses(einsum)
-        if (str(einsum.name), reduces.get(str(access.tensor))) in maps
-    )
+    found: set[str] = set()
+    for einsum in cascade.einsums:
+        taken = [str(access.tensor) for access in accesses(einsum)]
+        reduced = [tensor for tensor in taken if (str(einsum.name), reduces.get(tensor)) in maps]
+        found.update(reduced if len(reduced) < len(taken) else reduced[1:])
+    return frozenset(found)
