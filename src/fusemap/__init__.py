@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from fusemap.sim.simulation import Simulation
     from fusemap.validation.audit import Audit
     from fusemap.validation.graph import CascadeGraph
+    from fusemap.validation.regress import Regression, regress
     from fusemap.validation.reproduction import Reproduction
     from fusemap.validation.sweep import sweep
     from fusemap.validation.sweep_run import SweepRun
@@ -85,6 +86,8 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Simulation": ("fusemap.sim.simulation", "Simulation"),
         "SweepRun": ("fusemap.validation.sweep_run", "SweepRun"),
         "Workload": ("fusemap.archspec.types", "Workload"),
+        "Regression": ("fusemap.validation.regress", "Regression"),
+        "regress": ("fusemap.validation.regress", "regress"),
         "sweep": ("fusemap.validation.sweep", "sweep"),
         "list_cascades": ("fusemap.einsum_cascade.catalog", "names"),
         "list_dataflows": ("fusemap.mappers.dataflow", "names"),
@@ -108,6 +111,7 @@ __all__ = [
     "Explanation",
     "InputError",
     "Machine",
+    "Regression",
     "Report",
     "Reproduction",
     "Simulation",
@@ -130,6 +134,7 @@ __all__ = [
     "load_dataflow",
     "load_workload",
     "map",
+    "regress",
     "reproduce",
     "run",
     "simulate",

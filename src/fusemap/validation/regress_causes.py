@@ -115,10 +115,14 @@ def _traffic(recorded: Snapshot, found: Snapshot) -> Iterator[Cause]:
     before, after = (
         {a.key: a for a in s.actions if a.component.partition("#")[0] == memory} for s in (recorded, found)
     )
+    (size, size_now) = (sizes[0] or 0.0, sizes[1] or 0.0)
     for key in {**before, **after}:
         old, new = before.get(key), after.get(key)
-        counts = (old.count if old else 0, new.count if new else 0)
-        factors = split(("count", "bytes_per_access"), (counts[0], sizes[0] or 0), (counts[1], sizes[1] or 0))
+        factors = split(
+            ("count", "bytes_per_access"),
+            (old.count if old else 0, size if old else size_now),
+            (new.count if new else 0, size_now if new else size),
+        )
         if factors:
             what = (new or before[key]).words
             note = "" if old and new else "new" if new else "gone"
@@ -182,7 +186,8 @@ def _stages(old: Phase, new: Phase, clocks: tuple[float, float]) -> Iterator[Cau
     for key in {**before, **after}:
         component = (after.get(key) or before[key])[0]
         cycles = before.get(key, ("", 0))[1], after.get(key, ("", 0))[1]
-        factors = _quotient(("cycles", "clock_hz"), (cycles[0], clocks[0]), (cycles[1], clocks[1]))
+        clock = (clocks[0] if key in before else clocks[1], clocks[1] if key in after else clocks[0])
+        factors = _quotient(("cycles", "clock_hz"), (cycles[0], clock[0]), (cycles[1], clock[1]))
         if factors:
             note = "" if key in before and key in after else "new" if key in after else "gone"
             change = sum(factor.change for factor in factors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from fusemap.archspec.schema import SpecModel
 
@@ -46,6 +46,16 @@ class ToleranceModel(SpecModel):
 
     relative: Share = 0.0
     absolute: Share = 0.0
+
+
+def _form(value: object) -> str:
+    """Which of two forms a value has, so that an error is about that one alone."""
+    return "mapping" if isinstance(value, dict) else "value"
+
+
+Tolerance = Annotated[Annotated[Share, Tag("value")] | Annotated[ToleranceModel, Tag("mapping")], Discriminator(_form)]
+Asked = Annotated[dict[CaseName, CaseModel], Field(min_length=1)]
+Cases = Annotated[Annotated[Asked, Tag("mapping")] | Annotated[str, Tag("value")], Discriminator(_form)]
 
 
 class MachineModel(SpecModel):
@@ -102,6 +112,6 @@ class BaselineModel(SpecModel):
     """A baseline: cases (here or in a file beside), tolerances by metric, and, last, what was recorded."""
 
     description: str = ""
-    cases: Annotated[dict[CaseName, CaseModel], Field(min_length=1)] | str | None = None
-    tolerances: dict[str, Share | ToleranceModel] = Field(default_factory=dict)
+    cases: Cases | None = Field(default=None, description="cases, or the file beside this one that has them")
+    tolerances: dict[str, Tolerance] = Field(default_factory=dict)
     recorded: RecordedModel | None = None
