@@ -29,7 +29,7 @@ def workshop(folder: Path) -> Path:
     return folder
 
 
-NAMES = st.text("abXY019 _-.@/:#'\"\\{}[],&*!|>%\néß中😀", min_size=1, max_size=12).filter(lambda s: s.strip() != "")
+NAMES = st.text("abXY019 _-.@/:#'\"\\{}[],&*!|>%éß中😀", min_size=1, max_size=12).filter(lambda s: s.strip() != "")
 WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True)
 NUMBERS = st.one_of(st.integers(0, 1 << 60), st.floats(0, 1e300).map(plain))
 COUNTS = st.one_of(st.integers(1, 1 << 52), st.floats(0.5, 1e15))

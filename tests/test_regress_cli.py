@@ -126,12 +126,14 @@ def test_a_change_that_cancels_in_the_total_is_found_in_the_components(fusemap: 
 
 
 def test_a_case_that_does_not_fit_any_more_has_moved(fusemap: Command, shop: Path) -> None:
+    (shop / "base.yaml").write_text(CASES.replace("length:", "sizes: {M0: 256}, length:"))
+    assert fusemap("regress", "record", "base.yaml").code == 0
     recorded = (shop / "base.yaml").read_text()
-    smaller = chip().replace("components:", "parameters: {depth_2d: 1}\ncomponents:")
+    smaller = chip().replace("components:", "arrays: {array_2d: {dims: {rows: 64, columns: 64}}}\ncomponents:")
     (shop / "chip.yaml").write_text(smaller)
     done = fusemap("regress", "check", "base.yaml")
     assert done.code == 1 and "moved" in done.out
-    assert "does not fit any more: " in done.out and "limit 1 " in done.out
+    assert "does not fit any more: " in done.out and "limit 64" in done.out
     assert fusemap("regress", "record", "base.yaml").code == 2
     assert fusemap("regress", "record", "base.yaml", "--reason", "a small array").code == 0
     assert "  refused:\n    chip BERT@1K: " in (shop / "base.yaml").read_text()

@@ -64,8 +64,8 @@ class Baselines:
             raise input_error(
                 f"energy_regression holds what fm.evaluate or fm.timing gives, not {type(report).__name__}"
             )
-        if not 0 < len(name) <= NAME_LENGTH:
-            raise input_error(f"the name of a case has 1 to {NAME_LENGTH} characters, and this one {len(name)}")
+        if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
+            raise input_error(f"the name of a case has 1 to {NAME_LENGTH} printable characters, unlike {name[:99]!a}")
         user = self.users.setdefault((path, name), test)
         if user != test:
             raise input_error(f'{user} has a case "{name}" too', hint="give each a name of its own")

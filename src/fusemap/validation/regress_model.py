@@ -12,7 +12,8 @@ SCHEMA = "fusemap/baseline/1"
 NAME_LENGTH = 200
 Number: TypeAlias = int | float
 Names: TypeAlias = str | list[str]
-CaseName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH)]
+# What can be seen, so that it can be written anywhere: no control characters.
+CaseName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH, pattern=r"^\P{C}+$")]
 Share = Annotated[float, Field(ge=0)]
 AccountingName = Literal["principled", "published"]
 
