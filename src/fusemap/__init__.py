@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from fusemap.sim.simulation import Simulation
     from fusemap.validation.audit import Audit
     from fusemap.validation.graph import CascadeGraph
+    from fusemap.validation.pareto import Pareto, pareto
     from fusemap.validation.regress import Regression, regress
     from fusemap.validation.reproduction import Reproduction
     from fusemap.validation.sweep import sweep
@@ -79,6 +80,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Explanation": ("fusemap.sim.explain", "Explanation"),
         "InputError": ("fusemap.diagnostics", "InputError"),
         "Machine": ("fusemap.archspec.types", "Machine"),
+        "Pareto": ("fusemap.validation.pareto", "Pareto"),
         "Report": ("fusemap.sim.report", "Report"),
         "Taxonomy": ("fusemap.validation.taxonomy_rows", "Taxonomy"),
         "Timing": ("fusemap.sim.report", "Timing"),
@@ -88,6 +90,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Workload": ("fusemap.archspec.types", "Workload"),
         "Regression": ("fusemap.validation.regress", "Regression"),
         "regress": ("fusemap.validation.regress", "regress"),
+        "pareto": ("fusemap.validation.pareto", "pareto"),
         "sweep": ("fusemap.validation.sweep", "sweep"),
         "list_cascades": ("fusemap.einsum_cascade.catalog", "names"),
         "list_dataflows": ("fusemap.mappers.dataflow", "names"),
@@ -111,6 +114,7 @@ __all__ = [
     "Explanation",
     "InputError",
     "Machine",
+    "Pareto",
     "Regression",
     "Report",
     "Reproduction",
@@ -134,6 +138,7 @@ __all__ = [
     "load_dataflow",
     "load_workload",
     "map",
+    "pareto",
     "regress",
     "reproduce",
     "run",

@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "evaluate": ("fusemap.cli.evaluate:command", "Cycles, energy and traffic of a cascade on an accelerator."),
         "map": ("fusemap.cli.map:command", "Find the best mapping of a cascade on an accelerator."),
         "sweep": ("fusemap.cli.sweep:command", "Evaluate many points of a design space into a store."),
+        "pareto": ("fusemap.cli.pareto:command", "The points of a sweep that no other point beats."),
+        "plot": ("fusemap.cli.plot:command", "Draw fronts, sensitivities, heat maps and traffic of a sweep."),
         "simulate": ("fusemap.cli.simulate:command", "Run a mapping and its binding in time; write a timeline."),
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
