@@ -177,7 +177,8 @@ def _error(found: Any, wanted: Any) -> float:
     """The largest difference over the largest value; infinite where a value or the presence differs."""
     if not np.array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(wanted)):
         return math.inf
-    difference = np.abs(_data(found).astype(np.longdouble) - _data(wanted))
+    with np.errstate(invalid="ignore"):  # infinities give NaN, which is infinite here
+        difference = np.abs(_data(found).astype(np.longdouble) - _data(wanted))
     largest = float(np.abs(_data(wanted)).max(initial=0.0))
     error = float(difference.max(initial=0.0)) / (largest or 1.0)
     return math.inf if math.isnan(error) else error

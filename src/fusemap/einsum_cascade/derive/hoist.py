@@ -10,7 +10,16 @@ import sympy as sp
 from fusemap.einsum_cascade.derive.algebra import NotAlgebraicError, Symbols
 from fusemap.einsum_cascade.derive.roles import Roles, roles_of
 from fusemap.einsum_cascade.derive.step import Draft, Step
-from fusemap.einsum_cascade.derive.terms import apply, factors_of, fresh, mapped, product, with_variables
+from fusemap.einsum_cascade.derive.terms import (
+    access,
+    apply,
+    factors_of,
+    fresh,
+    mapped,
+    product,
+    variable,
+    with_variables,
+)
 from fusemap.einsum_cascade.printer import format_expr
 from fusemap.einsum_cascade.scope import conditions_of, plain_variable, shape_of, variables_of, walk
 from fusemap.einsum_cascade.types import (
@@ -29,6 +38,7 @@ from fusemap.einsum_cascade.types import (
 
 MAX_DEGREE = 4
 MAX_TERMS = 8
+_SEPARABLE = ("add", "sub", "mul", "div", "neg", "square")
 
 
 def hoisted(draft: Draft, rank: str) -> Draft:
@@ -49,7 +59,8 @@ def hoisted(draft: Draft, rank: str) -> Draft:
 
 
 def expanded(draft: Draft, rank: str) -> Draft:
-    """As `hoisted` for sums of polynomials in what is complete before: one sum for every power."""
+    """As `hoisted` for sums of terms that separate into what is complete before and what is not: one sum for each."""
+    draft = replace(draft, cascade=_with_functions_apart(draft.cascade, rank))
     roles = roles_of(draft.cascade, rank)
     for name in roles.dependent:
         found = _powers(roles, roles.einsums[name])
@@ -112,30 +123,31 @@ def _leaves_sum(roles: Roles, factor: Expr, reduced: set[str]) -> bool:
 def inlined_products(roles: Roles, expr: Expr, reduced: set[str]) -> Expr:
     """The expression with streams that are products with a factor that could leave the sum put in place."""
 
-    def change(access: Access) -> Expr:
-        body = stream_body(roles, access)
+    def change(found: Access) -> Expr:
+        body = stream_body(roles, found)
         if body is None:
-            return access
+            return found
         body = inlined_products(roles, body, reduced)
         above, below = factors_of(body)
-        return body if any(_leaves_sum(roles, f, reduced) for f in (*above, *below)) else access
+        return body if any(_leaves_sum(roles, f, reduced) for f in (*above, *below)) else found
 
     return mapped(expr, change)
 
 
-def stream_body(roles: Roles, access: Access) -> Expr | None:
+def stream_body(roles: Roles, found: Access) -> Expr | None:
     """What a stream with a statistic in it computes, in the variables of an access; None if it cannot be put there."""
-    einsum = roles.einsums.get(str(access.tensor))
-    if einsum is None or einsum.reduce is not None or not roles.depends(str(access.tensor)):
+    name = str(found.tensor)
+    einsum = roles.einsums.get(name)
+    if einsum is None or einsum.reduce is not None or not roles.depends(name):
         return None
-    if not roles.is_stream(str(access.tensor)) or conditions_of(einsum):
+    if not roles.is_stream(name) or conditions_of(einsum):
         return None
     into: dict[str, Affine] = {}
-    for own, given in zip(einsum.output.indices, access.indices, strict=True):
-        name = plain_variable(own.expr)
-        if name is None or not isinstance(given.expr, Affine) or given.conditions:
+    for own, given in zip(einsum.output.indices, found.indices, strict=True):
+        var = plain_variable(own.expr)
+        if var is None or not isinstance(given.expr, Affine) or given.conditions:
             return None
-        into[str(name)] = given.expr
+        into[str(var)] = given.expr
     try:
         return with_variables(einsum.expr, into)
     except ValueError:
@@ -145,9 +157,9 @@ def stream_body(roles: Roles, access: Access) -> Expr | None:
 def inlined(roles: Roles, expr: Expr) -> Expr:
     """The expression with all streams put in place that a statistic is part of."""
 
-    def change(access: Access) -> Expr:
-        body = stream_body(roles, access)
-        return access if body is None else inlined(roles, body)
+    def change(found: Access) -> Expr:
+        body = stream_body(roles, found)
+        return found if body is None else inlined(roles, body)
 
     return mapped(expr, change)
 
@@ -219,10 +231,10 @@ def separated(roles: Roles, expr: Expr, reduced: set[str]) -> tuple[Symbols, lis
 def expandable(roles: Roles, expr: Expr, reduced: set[str]) -> Expr:
     """The expression with streams in place that are sums or products of finished values, but not functions of them."""
 
-    def change(access: Access) -> Expr:
-        body = stream_body(roles, access)
+    def change(found: Access) -> Expr:
+        body = stream_body(roles, found)
         if body is None or not _is_rational(body):
-            return access
+            return found
         return expandable(roles, body, reduced)
 
     return mapped(expr, change)
@@ -232,7 +244,47 @@ def _is_rational(expr: Expr) -> bool:
     """Only sums, products, quotients and squares; functions of what is without the reduced rank may be inside."""
     if not isinstance(expr, Apply) or str(expr.operator) in ("log", "sqrt", "rsqrt", "recip"):
         return True
-    return str(expr.operator) in ("add", "sub", "mul", "div", "neg", "square") and all(map(_is_rational, expr.args))
+    return str(expr.operator) in _SEPARABLE and all(map(_is_rational, expr.args))
+
+
+def _with_functions_apart(cascade: Cascade, rank: str) -> Cascade:
+    """The cascade in which a function of a statistic inside a sum or product is an Einsum of its own."""
+    roles = roles_of(cascade, rank)
+    for name in (*roles.einsums,):
+        einsum = roles.einsums[name]
+        if roles.after[name] and (roles.is_stream(name) or roles.is_reduction(name)):
+            inner = _inner_function(roles, einsum.expr)
+            if inner is not None:
+                return _with_functions_apart(_apart(cascade, einsum, inner), rank)
+    return cascade
+
+
+def _inner_function(roles: Roles, expr: Expr) -> Apply | None:
+    """A function of a stream and a statistic that is part of a sum or product."""
+    if not isinstance(expr, Apply) or str(expr.operator) not in _SEPARABLE:
+        return None
+    for arg in expr.args:
+        if isinstance(arg, Apply) and str(arg.operator) not in _SEPARABLE:
+            inside = [str(n.tensor) for n in walk(arg) if isinstance(n, Access)]
+            if roles.var in variables_of(arg) and any(map(roles.depends, inside)):
+                return arg
+        found = _inner_function(roles, arg)
+        if found is not None:
+            return found
+    return None
+
+
+def _apart(cascade: Cascade, einsum: Einsum, inner: Apply) -> Cascade:
+    name = fresh(f"{einsum.name}F", _names(cascade))
+    output = access(name, *(variable(str(v)) for v in variables_of(inner)))
+
+    def change(expr: Expr) -> Expr:
+        if expr == inner:
+            return output
+        return replace(expr, args=tuple(map(change, expr.args))) if isinstance(expr, Apply) else expr
+
+    made = Einsum(output=output, reduce=None, expr=inner)
+    return _replaced(cascade, str(einsum.name), (made, replace(einsum, expr=change(einsum.expr))))
 
 
 def _is_finished(roles: Roles, leaf: Expr, reduced: set[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from fusemap.diagnostics import InputError
+from fusemap.diagnostics import InputError, did_you_mean, input_error
 from fusemap.einsum_cascade.derive.clean import cleaned
 from fusemap.einsum_cascade.derive.gate import Gate, gate, trial_of
 from fusemap.einsum_cascade.derive.hoist import expanded, hoisted
@@ -18,7 +18,7 @@ from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.passes.analyze import analyze
 from fusemap.einsum_cascade.points import point_operators
 from fusemap.einsum_cascade.printer import format_cascade
-from fusemap.einsum_cascade.scope import iterative_ranks, shape_of, variables_of
+from fusemap.einsum_cascade.scope import all_variables, iterative_ranks, known_shapes, shape_of, variables_of
 from fusemap.einsum_cascade.types import Cascade
 
 FORMS: tuple[Form, ...] = ("scan", "tree")
@@ -60,25 +60,32 @@ class Derived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """All cascades that the rules give, best first; `reasons` say what they cannot do, and why."""
+    """All cascades that the rules give and that execute as the original, best first.
+
+    `refused` are those that do not; `reasons` say what the rules cannot do, and why.
+    """
 
     original: Cascade
     rank: str
     passes: int
     candidates: tuple[Derived, ...]
+    refused: tuple[Derived, ...]
     reasons: tuple[str, ...]
 
     @property
     def best(self) -> Derived | None:
         """The first with fewer passes than the original that executes as it does; of those with as few, a safe one."""
-        good = [c for c in self.candidates if c.passes < self.passes and c.gate.passed]
+        good = [c for c in self.candidates if c.passes < self.passes]
         least = [c for c in good if c.passes == good[0].passes]
         return next((c for c in least if c.gate.safe), next(iter(least), None))
 
 
-def derive(cascade: Cascade, rank: str, *, progress: Callable[[str], None] = lambda text: None) -> Derivation:
+def derive(
+    cascade: Cascade, rank: str, *, safe: bool = False, progress: Callable[[str], None] = lambda text: None
+) -> Derivation:
     """Equivalent cascades with fewer passes over a rank, ranked by (passes, conditions, operations).
 
+    `safe` writes corrections so that they hold where the first chunks have no element (as under filters always).
     InputError: the cascade has no such rank.
 
     >>> from fusemap.einsum_cascade.catalog import load
@@ -86,19 +93,30 @@ def derive(cascade: Cascade, rank: str, *, progress: Callable[[str], None] = lam
     >>> found.passes, found.best.passes, found.best.name
     (3, 1, 'attention-3pass-hoist-scan-2')
     """
+    ranks = {str(shape_of(v)) for v in all_variables(cascade)} | {str(s) for s in known_shapes(cascade)}
+    if rank not in ranks:
+        raise input_error(f"{cascade.name} has no rank {rank}", hint=did_you_mean(rank, sorted(ranks), noun="ranks"))
     before = passes_of(cascade, rank)
     reasons: dict[str, None] = {}
     found: dict[str, Derived] = {}
-    for draft in _drafts(cascade, rank, reasons):
+    for draft in _drafts(cascade, rank, safe, reasons):
         progress(draft.cascade.name)
         made = _derived(cascade, draft, rank, reasons)
         if made is not None:
             found.setdefault(made.text.partition("\n")[2], made)
     ranked = sorted(found.values(), key=lambda d: (d.passes, len(d.conditions), d.operations, d.name))
-    least = min((d.passes for d in ranked), default=before[0])
+    good = tuple(d for d in ranked if d.gate.passed)
+    least = min((d.passes for d in good), default=before[0])
     for reason in _irreducible(cascade, rank, least):
         reasons.setdefault(reason)
-    return Derivation(original=cascade, rank=rank, passes=before[0], candidates=tuple(ranked), reasons=tuple(reasons))
+    return Derivation(
+        original=cascade,
+        rank=rank,
+        passes=before[0],
+        candidates=good,
+        refused=tuple(d for d in ranked if not d.gate.passed),
+        reasons=tuple(reasons),
+    )
 
 
 def passes_of(cascade: Cascade, rank: str) -> tuple[int, bool]:
@@ -108,7 +126,7 @@ def passes_of(cascade: Cascade, rank: str) -> tuple[int, bool]:
     return max((c for c, _ in counts), default=1), all(e for _, e in counts)
 
 
-def _drafts(cascade: Cascade, rank: str, reasons: dict[str, None]) -> Iterator[Draft]:
+def _drafts(cascade: Cascade, rank: str, safe: bool, reasons: dict[str, None]) -> Iterator[Draft]:
     try:
         starts = _starts(cascade, rank)
     except CannotStreamError as error:
@@ -121,7 +139,7 @@ def _drafts(cascade: Cascade, rank: str, reasons: dict[str, None]) -> Iterator[D
         for form in FORMS:
             for merged in range(1, dependent + 1):
                 try:
-                    draft = streamed(start, rank, form, merged)
+                    draft = streamed(start, rank, form, merged, safe=safe)
                 except (CannotStreamError, ValueError) as error:
                     reasons[str(error)] = None
                     break

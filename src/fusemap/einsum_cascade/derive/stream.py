@@ -52,14 +52,14 @@ _JOIN = {"sum": "add", "max": "max", "min": "min", "prod": "mul"}
 _IDENTITY = {"sum": "0", "max": "-inf", "min": "inf", "prod": "1"}
 
 
-def streamed(draft: Draft, rank: str, form: Form, merged: int) -> Draft:
+def streamed(draft: Draft, rank: str, form: Form, merged: int, *, safe: bool = False) -> Draft:
     """The draft in chunks of the rank; of the sums that depend on a statistic the first `merged` go along with it.
 
     CannotStreamError: the rank is not plain, or one of these sums has no correction.
     """
     roles = roles_of(draft.cascade, rank)
     chosen = roles.dependent[:merged]
-    emitter = Emitter(roles=roles, rank=rank, form=form, merged=frozenset(chosen))
+    emitter = Emitter(roles=roles, rank=rank, form=form, merged=frozenset(chosen), safe=safe)
     return Draft(cascade=emitter.cascade(), steps=(*draft.steps, *emitter.steps()))
 
 
@@ -71,6 +71,7 @@ class Emitter:
     rank: str
     form: Form
     merged: frozenset[str]
+    safe: bool = False
     made: dict[str, Einsum] = field(default_factory=dict)
     inits: list[Einsum] = field(default_factory=list)
     rules: list[Step] = field(default_factory=list)
@@ -189,7 +190,7 @@ class Emitter:
 
     def _correction(self, name: str, ratio: Ratio, old: When, new: When) -> Access:
         leaves = {s: self._finished(a, old if w == "old" else new) for s, (a, w) in ratio.leaves.items()}
-        expr, conditions = corrected(ratio, leaves, safe=self.filtered, old=self.form == "scan")
+        expr, conditions = corrected(ratio, leaves, safe=self.filtered or self.safe, old=self.form == "scan")
         self._rule(name, "correct", ratio, conditions)
         inner = {v for leaf, _ in ratio.leaves.values() for v in variables_of(leaf)}
         indices = [Index(expr=variable(v)) for v in _variables(self.roles.einsums[name].output) if v in inner]
@@ -248,6 +249,10 @@ class Emitter:
         if ratio_of(self.roles, name) is not None:
             return self._merge(name, einsum, "old", "new")
         shift = shifted(self.roles, name)
+        if shift is not None and any(_starts_infinite(self.roles.einsums[r]) for r in self.roles.after[name]):
+            raise CannotStreamError(
+                f"{name}: what it is shifted by starts at infinity; chunks can be merged at the end"
+            )
         if shift is None:
             raise CannotStreamError(_uncorrectable(self.roles, name))
         for k, _ in shift.terms(power):
@@ -432,6 +437,10 @@ class Emitter:
         else:
             text = "Taylor: F_j(s') = sum over k of binomial(k, j) F_k(s) (s' - s)^(k-j), F_k = sum of f^(k)(x, s)/k!"
         self.rules.append(Step(rule=rule, applied=(name,), identity=text, conditions=conditions))
+
+
+def _starts_infinite(einsum: Einsum) -> bool:
+    return einsum.reduce is not None and "inf" in _IDENTITY[str(einsum.reduce.operator)]
 
 
 def _uncorrectable(roles: Roles, name: str) -> str:
