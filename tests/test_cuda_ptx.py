@@ -32,7 +32,7 @@ def random_inputs(kernel):
 
 def load(name):
     """A kernel at the default sizes, which the tables below are of; smaller where there is none."""
-    return load_kernel(name, {} if load_kernel(name).softmax else {"P": 64, "M": 64})
+    return load_kernel(name, {} if load_kernel(name).softmax else {"P": 64, "M": 32})
 
 
 @cache
