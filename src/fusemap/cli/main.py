@@ -28,6 +28,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "list": ("fusemap.cli.list:command", "Name the built-in cascades, archs, workloads and dataflows."),
         "analyze": ("fusemap.cli.analyze:command", "Passes that a cascade needs, whatever the mapping, and why."),
+        "derive": (
+            "fusemap.cli.derive:command",
+            "Equivalent cascades with fewer passes, and the rules that give them.",
+        ),
         "run": ("fusemap.cli.run:command", "Execute a cascade on NumPy arrays."),
         "evaluate": ("fusemap.cli.evaluate:command", "Cycles, energy and traffic of a cascade on an accelerator."),
         "map": ("fusemap.cli.map:command", "Find the best mapping of a cascade on an accelerator."),

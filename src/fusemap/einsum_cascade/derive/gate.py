@@ -16,7 +16,7 @@ from fusemap.einsum_cascade.interpreter import run
 from fusemap.einsum_cascade.scope import known_shapes, output_variables
 from fusemap.einsum_cascade.types import Cascade
 
-Verdict: TypeAlias = Literal["equal", "loses digits", "overflows", "differs"]
+Verdict: TypeAlias = Literal["equal", "loses digits", "not finite", "differs"]
 ROUNDING = 1e-16
 DIFFERS = 1e-4
 EXACT = 1e-9  # relative error of a result that is not taken for another function
@@ -42,7 +42,7 @@ class Regime:
     def verdict(self) -> Verdict:
         """What the errors say: `loses digits` is more than a hundred times the original's, `differs` beyond 1e-4."""
         if not (self.reference and self.finite):
-            return "overflows"
+            return "not finite"
         if self.derived > DIFFERS and self.original < EXACT:
             return "differs"
         return "loses digits" if self.derived > 100 * max(self.original, ROUNDING) else "equal"
@@ -70,6 +70,19 @@ class Gate:
     def safe(self) -> bool:
         """Is it as accurate as the original on unmasked inputs of all magnitudes?"""
         return all(r.verdict == "equal" for r in self.regimes if "masked" not in r.name)
+
+    def to_json(self) -> dict[str, object]:
+        """The gate as a JSON object; an error that is no number is null."""
+        regimes = [
+            {
+                "name": r.name,
+                "original": r.original if math.isfinite(r.original) else None,
+                "derived": r.derived if math.isfinite(r.derived) else None,
+                "verdict": r.verdict,
+            }
+            for r in self.regimes
+        ]
+        return {"passed": self.passed, "safe": self.safe, "field": self.field, "regimes": regimes}
 
     def named(self, name: str) -> Regime:
         """The regime of that name."""

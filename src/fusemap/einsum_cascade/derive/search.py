@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from fusemap.diagnostics import InputError, did_you_mean, input_error
@@ -16,6 +16,7 @@ from fusemap.einsum_cascade.derive.step import Draft, Step
 from fusemap.einsum_cascade.derive.stream import Form, streamed
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.passes.analyze import analyze
+from fusemap.einsum_cascade.passes.footprints import joint_footprint
 from fusemap.einsum_cascade.points import point_operators
 from fusemap.einsum_cascade.printer import format_cascade
 from fusemap.einsum_cascade.scope import all_variables, iterative_ranks, known_shapes, shape_of, variables_of
@@ -26,9 +27,11 @@ FORMS: tuple[Form, ...] = ("scan", "tree")
 
 @dataclass(frozen=True)
 class Derived:
-    """A cascade that was derived: the steps, passes of any tensor over the rank, operations at the trial's sizes.
+    """A cascade that was derived: its steps, and the most passes of any tensor over the rank (`exact`: a schedule has
+    as many).
 
-    `gate` executes it against the original when it is asked for.
+    `operations` are those at the sizes of `_sizes`, `footprint` the elements that are live at once in the order of
+    loops that `analyze` takes: a formula, and its value there. `gate` executes the cascade against the original.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Derived:
     passes: int
     exact: bool
     operations: int
+    footprint: str
+    live: float
     original: Cascade
     rank: str
 
@@ -48,8 +53,22 @@ class Derived:
 
     @property
     def rules(self) -> str:
-        """The rules in order, each once: `hoist + partition + correct (scan)`."""
-        return " + ".join(dict.fromkeys(step.rule for step in self.steps))
+        """The rules in order, each once, as in `hoist, partition, correct`."""
+        return ", ".join(dict.fromkeys(step.rule for step in self.steps))
+
+    def to_json(self) -> dict[str, object]:
+        """The candidate as a JSON object."""
+        return {
+            "name": self.name,
+            "passes": self.passes,
+            "exact": self.exact,
+            "steps": [asdict(step) for step in self.steps],
+            "conditions": list(self.conditions),
+            "operations": self.operations,
+            "footprint": self.footprint,
+            "gate": self.gate.to_json(),
+            "text": self.text,
+        }
 
     @cached_property
     def gate(self) -> Gate:
@@ -72,6 +91,29 @@ class Derivation:
     refused: tuple[Derived, ...]
     reasons: tuple[str, ...]
 
+    def to_json(self) -> dict[str, object]:
+        """The document `fusemap/derive/1`."""
+        best = self.best
+        return {
+            "schema": "fusemap/derive/1",
+            "cascade": self.original.name,
+            "rank": self.rank,
+            "passes": self.passes,
+            "best": None if best is None else best.name,
+            "candidates": [c.to_json() for c in self.candidates],
+            "refused": [c.to_json() for c in self.refused],
+            "reasons": list(self.reasons),
+        }
+
+    def named(self, name: str) -> Derived:
+        """The candidate of that name, or of the name without that of the cascade; InputError with the nearest one."""
+        known = {c.name: c for c in self.candidates}
+        found = known.get(name) or known.get(f"{self.original.name}-{name}")
+        if found is None:
+            short = [c.removeprefix(f"{self.original.name}-") for c in known]
+            raise input_error(f"no candidate {name}", hint=did_you_mean(name, short, noun="candidates"))
+        return found
+
     @property
     def best(self) -> Derived | None:
         """The first with fewer passes than the original that executes as it does; of those with as few, a safe one."""
@@ -83,7 +125,7 @@ class Derivation:
 def derive(
     cascade: Cascade, rank: str, *, safe: bool = False, progress: Callable[[str], None] = lambda text: None
 ) -> Derivation:
-    """Equivalent cascades with fewer passes over a rank, ranked by (passes, conditions, operations).
+    """Equivalent cascades with fewer passes over a rank, ranked by (passes, conditions, operations, footprint).
 
     `safe` writes corrections so that they hold where the first chunks have no element (as under filters always).
     InputError: the cascade has no such rank.
@@ -104,7 +146,7 @@ def derive(
         made = _derived(cascade, draft, rank, reasons)
         if made is not None:
             found.setdefault(made.text.partition("\n")[2], made)
-    ranked = sorted(found.values(), key=lambda d: (d.passes, len(d.conditions), d.operations, d.name))
+    ranked = sorted(found.values(), key=lambda d: (d.passes, len(d.conditions), d.operations, d.live, d.name))
     good = tuple(d for d in ranked if d.gate.passed)
     least = min((d.passes for d in good), default=before[0])
     for reason in _irreducible(cascade, rank, least):
@@ -168,7 +210,10 @@ def _derived(original: Cascade, draft: Draft, rank: str, reasons: dict[str, None
     except InputError as error:
         reasons[f"{draft.cascade.name} is no cascade: {error.diagnostics[0].message}"] = None
         return None
+    footprint, live = _footprint(again, _sizes(original, rank))
     return Derived(
+        footprint=footprint,
+        live=live,
         name=draft.cascade.name,
         text=text,
         cascade=again,
@@ -196,6 +241,12 @@ def _operations(cascade: Cascade, sizes: Mapping[str, int]) -> int:
         found = point_operators(einsum)
         total += points * (len(found.map) + (found.reduce is not None))
     return total
+
+
+def _footprint(cascade: Cascade, sizes: Mapping[str, int]) -> tuple[str, float]:
+    """Elements that are live at once: a formula, and its value at sizes."""
+    count = joint_footprint(cascade, None).count
+    return str(count), float(count.subs({s: sizes.get(str(s), 64) for s in count.free_symbols}))
 
 
 def _irreducible(cascade: Cascade, rank: str, least: int) -> Iterator[str]:

@@ -1,0 +1,63 @@
+"""`fusemap derive`: cascades with fewer passes, rule by rule, executed against the original."""
+
+from __future__ import annotations
+
+import click
+
+from fusemap.cli.derive_page import page
+from fusemap.cli.files import write_whole
+from fusemap.cli.output import emit_json
+from fusemap.diagnostics import input_error
+from fusemap.einsum_cascade.catalog import load
+from fusemap.einsum_cascade.derive.search import Derivation, Derived, derive
+from fusemap.einsum_cascade.passes.analyze import analyze
+from fusemap.einsum_cascade.types import Cascade
+
+
+@click.command("derive", short_help="Equivalent cascades with fewer passes, and the rules that give them.")
+@click.argument("cascade", metavar="CASCADE")
+@click.option("--rank", metavar="R", help="The rank to pass over less often; by default the one with most passes.")
+@click.option(
+    "--show", metavar="NAME", help="Show this candidate instead of the best; the cascade's name can be left out."
+)
+@click.option("--safe", is_flag=True, help="Corrections that hold where whole chunks are masked.")
+@click.option("--out", metavar="FILE", help="Write the candidate that is shown as a cascade file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all candidates.")
+def command(cascade: str, rank: str | None, show: str | None, safe: bool, out: str | None, as_json: bool) -> int:
+    """Derive cascades that compute what CASCADE (a built-in name or a file) does in fewer passes over a rank.
+
+    Every candidate is parsed and analysed again, and executed against the original on inputs of several magnitudes.
+    The exit code is 1 where none has fewer passes; the reasons are printed.
+
+    \b
+    Example:
+      fusemap derive attention-3pass --rank M
+      fusemap derive attention-3pass --show tree-1 --out 2pass.cascade
+    """
+    loaded = load(cascade)
+    found = derive(loaded, rank or most_passes(loaded), safe=safe)
+    shown = found.named(show) if show is not None else found.best
+    if out is not None:
+        _write(out, found, shown)
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        click.echo(page(found, shown))
+        if out is not None:
+            click.echo(f"\nwrote {out}")
+    return 0 if found.best is not None else 1
+
+
+def most_passes(cascade: Cascade) -> str:
+    """The rank with most passes, the first of those with as many; InputError where every rank has one."""
+    label = {str(rank): count.constant + count.steps for rank, count in analyze(cascade).label.items()}
+    rank = max(label, key=lambda r: label[r], default="")
+    if not rank or label[rank] < 2:
+        raise input_error(f"{cascade.name} needs one pass over every rank", hint="name one all the same: --rank M")
+    return rank
+
+
+def _write(path: str, found: Derivation, shown: Derived | None) -> None:
+    if shown is None:
+        raise input_error(f"nothing to write: no cascade with fewer than {found.passes} passes was found")
+    write_whole(path, shown.text.encode())
