@@ -38,6 +38,13 @@ def _sweep() -> dict[str, Any]:
     return {"$schema": DIALECT, **SweepModel.model_json_schema()}
 
 
+def _baseline() -> dict[str, Any]:
+    """The schema of a baseline of `fusemap regress`."""
+    from fusemap.validation.regress_model import BaselineModel
+
+    return {"$schema": DIALECT, **BaselineModel.model_json_schema()}
+
+
 KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType(
     {
         "arch": ("an accelerator: memories, arrays, operators", partial(registry.json_schema, "arch")),
@@ -46,6 +53,7 @@ KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType
         "dataflow": ("loop nests, keep sets and the binding in time", _dataflow),
         "space": ("what a search for a mapping may do", _space),
         "sweep": ("the points of a design space", _sweep),
+        "baseline": ("cases whose numbers are recorded and checked", _baseline),
     }
 )
 
