@@ -11,10 +11,13 @@ from hypothesis import Phase as HypothesisPhase
 from hypothesis import find, given, settings
 from nests import QUIET, Nest, make_operand, nests
 
-from fusemap.archspec import parse_arch
+from fusemap.archspec import load_arch, parse_arch
 from fusemap.archspec.types import Machine
+from fusemap.archspec.workloads import parse_workload
 from fusemap.diagnostics import DoesNotFit
+from fusemap.einsum_cascade import parse
 from fusemap.mappers import legality
+from fusemap.mappers.dataflow import parse_dataflow
 from fusemap.mappers.legality import require_legal, resident_words, violations
 from fusemap.mappers.types import (
     EinsumMapping,
@@ -31,6 +34,8 @@ from fusemap.mappers.types import (
     Storage,
 )
 from fusemap.sim import executor
+from fusemap.sim.evaluate import plan
+from fusemap.sim.reuse import analyse
 
 MACHINE = parse_arch(
     """\
@@ -372,3 +377,31 @@ def test_a_view_of_what_is_made_later_is_read_too_early() -> None:
     assert violation.what.startswith('Z in stage "stage 0" of phase "phase 0" reads Y, made in')
     late = replace(early, phases=SEPARATE)
     assert violations(problem, late.mapping(), MACHINE) == ()
+
+
+def test_an_output_that_shows_another_tensor_needs_it_in_memory() -> None:
+    cascade = parse(
+        "cascade shown\nshape M = M1*M0\ninput A[m]\noutput Z\nB[m1,m0] = 2*A[m1*M0+m0]\nZ[m1*M0+m0] = B[m1,m0]\n"
+    )
+    text = """
+description: an output that is a view
+source: made up
+cascades: [shown]
+nests:
+  nest:
+    array: array_1d
+    levels:
+      - {memory: dram, loops: [m1: M / M0, m0: M0]}
+      - {memory: array_1d.registers}
+einsums:
+  B: {nest: nest, keep: {dram: [B]}}
+binding:
+  - phase: all
+    stages: [{name: all, work: {array_1d: [B]}}]
+"""
+    workload = parse_workload("source: here\nranks: {M: 8, M0: 4}\n")
+    machine = load_arch("fusemax-cloud")
+    kept = plan(cascade, machine, workload, parse_dataflow(text))
+    assert sum(c.updates for c in analyse(kept[0].spaces[0], kept[1].nest("B")) if c.memory == "dram") == 8
+    with pytest.raises(DoesNotFit, match="does not keep B, which the output Z shows"):
+        plan(cascade, machine, workload, parse_dataflow(text.replace(", keep: {dram: [B]}", "")))

@@ -53,6 +53,7 @@ def violations(
         found += _sequence(space, nest)
         found += _registers(space, nest, machine)
         found += _homeless(space, nest)
+        found += _unstored(problem, space, nest)
     for i, phase in enumerate(mapping.binding):
         if mapping.fusion:
             found += _fused_capacity(problem, mapping, i, machine)
@@ -134,6 +135,16 @@ def _homeless(space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
         for o in space.operands
         if not any(isinstance(lv, Storage) and lv.keeps(o.tensor) for lv in nest.levels)
     ]
+
+
+def _unstored(problem: Problem, space: EinsumSpace, nest: EinsumMapping) -> list[Violation]:
+    """An output that only shows another tensor needs that one in the outermost memory."""
+    made, outermost = space.output.tensor, nest.levels[0]
+    shown = [v for v, _ in problem.views if v in problem.external and problem.shown(v) == made]
+    if not shown or made in problem.external or (isinstance(outermost, Storage) and outermost.keeps(made)):
+        return []
+    what = f"{space.name}: the outermost memory does not keep {made}, which the output {shown[0]} shows"
+    return [Violation(what=what, need=1, limit=0, unit="keeper", hint=f"keep {made} there")]
 
 
 def _capacity(
