@@ -14,7 +14,7 @@ from fusemap.validation.pareto_front import Running
 from fusemap.validation.store_filter import parse_filter
 from fusemap.validation.store_layout import Layout, layout_of
 from fusemap.validation.store_rows import BLOCK, Block, Counts, Tally, blocks, rows_at
-from fusemap.validation.store_units import Sense, words_of
+from fusemap.validation.store_units import Sense, shown, words_of
 
 MOST_GROUPS = 1000
 DEFAULT = ("latency_s", "energy_pj")
@@ -47,7 +47,7 @@ class Front:
     @property
     def name(self) -> str:
         """The group in words; empty for all rows."""
-        return ", ".join(str(value) for _, value in self.group)
+        return ", ".join(v if isinstance(v, str) else f"{words_of(c)} {shown(c, v)}" for c, v in self.group)
 
     def to_json(self) -> dict[str, object]:
         """As a JSON object."""

@@ -23,7 +23,7 @@ from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.validation.store_layout import Layout, names_in, quoted
 
 OPTION = "--where"
-_PART = re.compile(r""""[^"]*"|'[^']*'|[()]|(?:(?<=\s)|(?<=\)))and(?=\s|\()""")
+_PART = re.compile(r""""[^"]*"|'[^']*'|[()]|(?<![^\s)])and(?![^\s(])""")
 _TEXT_TERM = re.compile(r"""\s*([A-Za-z_][\w.]*)\s*(==|!=|=)\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>()]+))\s*""")
 
 
@@ -124,6 +124,8 @@ def _text_term(part: str, layout: Layout) -> TextTerm | None:
 def _expression(part: str, place: Place, layout: Layout) -> Expression:
     """A condition on numbers; TextFault for what is wrong with it."""
     known = layout.kinds
+    if not part.strip():
+        raise TextFault("expected a condition, found nothing", offset=len(part))
     term = _TEXT_TERM.fullmatch(part)
     if term is not None and term[1] not in known:  # before the grammar of numbers refuses its right side
         raise _unknown(term[1], term.start(1), known)

@@ -58,7 +58,7 @@ class Scale:
         return f"{scaled:,.0f}" if abs(scaled) >= 1e4 else f"{scaled:,.4g}"
 
 
-_FAR = 512.0  # times as large: numbers of bytes have a prefix each from there
+_FAR = 4096.0  # of a unit of bytes: from there numbers have a prefix each
 _NO_PREFIX = MappingProxyType({1.0: ""})
 _SECONDS = MappingProxyType({size: prefix for size, prefix in _SI.items() if size <= 1})
 _PLAIN = Unit(symbol="", prefixes=_NO_PREFIX)
@@ -132,11 +132,13 @@ def scale_of(column: str, values: Iterable[float]) -> Scale:
     """
     unit = unit_of(column)
     sizes = [abs(v) * unit.factor for v in values if v]
-    if unit.round_base == 2 and len(unit.prefixes) > 1 and sizes and max(sizes) >= _FAR * min(sizes):
-        return Scale(factor=unit.factor, unit=unit.symbol, prefixes=unit.prefixes)
     middle = math.sqrt(min(sizes) * max(sizes)) if sizes else 1.0
+    if unit.round_base == 2 and sizes:  # of bytes the least is 1 or more
+        middle = min(sizes)
     size = max((s for s in unit.prefixes if s <= middle * (1 + 1e-9)), default=min(unit.prefixes))
-    return Scale(factor=unit.factor / size, unit=f"{_joined(unit.prefixes[size], unit.symbol)}")
+    if unit.round_base == 2 and len(unit.prefixes) > 1 and sizes and max(sizes) >= _FAR * size:
+        return Scale(factor=unit.factor, unit=unit.symbol, prefixes=unit.prefixes)
+    return Scale(factor=unit.factor / size, unit=_joined(unit.prefixes[size], unit.symbol))
 
 
 def _joined(prefix: str, symbol: str) -> str:
