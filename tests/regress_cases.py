@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from commands import execute
 from hypothesis import strategies as st
 
 from fusemap.validation.regress_snapshot import STALL, TEXTS, Action, Phase, Snapshot, energy_by_component, plain
@@ -22,11 +25,22 @@ def chip(price: float = 249.6, more: str = "") -> str:
     return more + MACHINE.replace("PRICE", str(price))
 
 
-def workshop(folder: Path) -> Path:
-    """A folder with a baseline that has nothing recorded yet, and the machine that it names."""
+def workshop(folder: Path, cases: str = CASES) -> Path:
+    """A folder with a baseline of some cases, recorded, and the machine that it names."""
     (folder / "chip.yaml").write_text(chip())
-    (folder / "base.yaml").write_text(CASES)
+    (folder / "base.yaml").write_text(_recorded(cases))
     return folder
+
+
+@cache
+def _recorded(cases: str) -> str:
+    """What `fusemap regress record` makes of some cases (which tests of the command hold against reports)."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "chip.yaml").write_text(chip())
+        (folder / "base.yaml").write_text(cases)
+        execute(["fusemap", "regress", "record", "base.yaml"], folder)
+        return (folder / "base.yaml").read_text()
 
 
 NAMES = st.text("abXY019 _-.@/:#'\"\\{}[],&*!|>%éß中😀", min_size=1, max_size=12).filter(lambda s: s.strip() != "")

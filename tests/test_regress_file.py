@@ -11,7 +11,7 @@ import yaml
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from regress_cases import NAMES, NUMBERS, chip, snapshots, workshop
+from regress_cases import CASES, NAMES, NUMBERS, chip, snapshots, workshop
 
 import fusemap as fm
 from fusemap.archspec.yamlnodes import MAX_NODES
@@ -213,7 +213,7 @@ def test_cases_that_cannot_be_told_apart(cases: str, message: str) -> None:
 
 def test_a_file_of_cases_beside(tmp_path: Path) -> None:
     folder = workshop(tmp_path)
-    (folder / "cases.yaml").write_text((folder / "base.yaml").read_text())
+    (folder / "cases.yaml").write_text(CASES)
     (folder / "sub").mkdir()
     (folder / "sub" / "b.yaml").write_text("cases: ../cases.yaml\n")
     read = load_baseline(folder / "sub" / "b.yaml")

@@ -29,13 +29,11 @@ FILE = 'a b/c,d:e "f" <g> 100%20 é|.yaml'
 
 
 @pytest.fixture
-def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fusemap: Command) -> Regression:
+def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Regression:
     """A case that moved, one that is equal, one that is new, one that is missing."""
-    monkeypatch.chdir(workshop(tmp_path))
-    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     steady = "  steady: {cascade: attention-1pass, arch: fusemax-cloud, dataflow: fusemax-binding, workload: T5@1K}\n"
-    (tmp_path / "base.yaml").write_text(CASES + steady)
-    assert fusemap("regress", "record", "base.yaml").code == 0
+    monkeypatch.chdir(workshop(tmp_path, CASES + steady))
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     (tmp_path / "chip.yaml").write_text(chip(price=300))
     (tmp_path / "base.yaml").write_text((tmp_path / "base.yaml").read_text().replace("[1K, 4K]", "[4K, 16K]"))
     found = regress("base.yaml")

@@ -156,8 +156,8 @@ def _factor(factor: Factor) -> str:
 def amount(value: float | None) -> str:
     """A number with up to ten digits, whole ones in groups of three.
 
-    >>> amount(50331648), amount(249.6), amount(1.23456789012e13), amount(None)
-    ('50,331,648', '249.6', '1.23456789e+13', 'none')
+    >>> amount(50331648), amount(249.6), amount(1.23456789012e20), amount(None)
+    ('50,331,648', '249.6', '1.23456789e+20', 'none')
     """
     if value is None:
         return "none"
