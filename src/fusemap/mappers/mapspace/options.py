@@ -127,10 +127,10 @@ def choices(
             bounds = lanes(space, array, spread, grid)
             steps = _steps(space, bounds, grid)
             cycles = per_point * space.points / math.prod(b for b in bounds.values())
+            nest = _nest(space, outer, chunk, array.name, spread, bounds, steps, grid)
             for order in _inner_orders(space, steps):
                 recipe = Recipe(array=array.name, spread=spread, order=order)
-                nest = _Nest(space=space, outer=outer, chunk=chunk, bounds=bounds, steps=steps)
-                moved, energy, inside = _priced(nest, roles, recipe, grid, machine, prices, streams, memo)
+                moved, energy, inside = _priced(nest, roles, recipe, machine, prices, streams, memo)
                 traffic = moved if traffic is None else traffic
                 option = Option(
                     recipe=recipe,
@@ -275,20 +275,40 @@ def _used_once(space: EinsumSpace, tensor: str, loops: Sequence[str], grid: Grid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Nest:
-    """What the nests of one spread have in common."""
+    """What the nests of one spread have in common: loops above the buffer and of the chunks, levels below it."""
 
     space: EinsumSpace
-    outer: Sequence[str]
-    chunk: str
-    bounds: Mapping[tuple[str, str], Floats]
-    steps: Mapping[str, Any]
+    shared: tuple[Loop, ...]
+    chunks: tuple[Loop, ...]
+    inner: Mapping[str, Loop]
+    below: tuple[Level, ...]
+
+
+def _nest(
+    space: EinsumSpace,
+    outer: Sequence[str],
+    chunk: str,
+    array: str,
+    spread: Sequence[tuple[str, tuple[str, ...]]],
+    bounds: Mapping[tuple[str, str], Floats],
+    steps: Mapping[str, Any],
+    grid: Grid,
+) -> _Nest:
+    lanes_of = ((dim, tuple(_loop(r, bounds[dim, r]) for r in ranks)) for dim, ranks in spread)
+    fanouts = (Fanout(array=array, dim=dim, loops=loops) for dim, loops in lanes_of)
+    return _Nest(
+        space=space,
+        shared=tuple(_loop(r, grid.steps(r)) for r in outer if _has(space, r)),
+        chunks=(_loop(chunk, grid.steps(chunk)),) if _has(space, chunk) else (),
+        inner={r: _loop(r, n) for r, n in steps.items()},
+        below=(*fanouts, Storage(memory=f"{array}.registers", keep=None)),
+    )
 
 
 def _priced(
     nest: _Nest,
     roles: Sequence[Role],
     recipe: Recipe,
-    grid: Grid,
     machine: Machine,
     prices: Prices,
     streams: Mapping[str, Floats],
@@ -310,7 +330,7 @@ def _priced(
             key = (operand, recipe, role.outer, role.whole, bool(streamed))
             if key not in memo:
                 alone = dataclasses.replace(nest.space, operands=(operand,))
-                levels = _levels(nest, (role,), recipe, grid, machine, streamed)
+                levels = _levels(nest, (role,), recipe, machine, streamed)
                 memo[key] = prices.operands(alone, levels)[operand.label]
             costs.append(memo[key])
         moved, energy = moved + costs[0].traffic_bytes, energy + costs[0].energy_pj
@@ -335,33 +355,24 @@ def nest_of(
     """The nest of one Einsum; its bounds are arrays over the grid."""
     bounds = lanes(space, machine.array(recipe.array), recipe.spread, grid)
     steps = _steps(space, bounds, grid)
-    nest = _Nest(space=space, outer=outer, chunk=chunk, bounds=bounds, steps=steps)
-    return _levels(nest, roles, recipe, grid, machine, streamed)
+    nest = _nest(space, outer, chunk, recipe.array, recipe.spread, bounds, steps, grid)
+    return _levels(nest, roles, recipe, machine, streamed)
 
 
 def _levels(
-    nest: _Nest, roles: Sequence[Role], recipe: Recipe, grid: Grid, machine: Machine, streamed: frozenset[str]
+    nest: _Nest, roles: Sequence[Role], recipe: Recipe, machine: Machine, streamed: frozenset[str]
 ) -> EinsumMapping:
-    ranks, chunk = [r for r, _ in nest.space.ranks], nest.chunk
-    shared = tuple(_loop(r, grid.steps(r)) for r in nest.outer if r in ranks)
-    chunks = (_loop(chunk, grid.steps(chunk)),) if chunk in ranks else ()
-    inner = tuple(_loop(r, nest.steps[r]) for r in recipe.order)
-    keep = {
-        0: frozenset(r.tensor for r in roles if r.outer),
-        1: frozenset(r.tensor for r in roles if r.whole),
-        2: frozenset(r.tensor for r in roles if not r.whole) - streamed,
-    }
-    buffer = machine.memories[1].name
-    levels: list[Level] = [
-        Storage(memory=machine.memories[0].name, loops=shared, keep=keep[0]),
-        Storage(memory=buffer, loops=chunks, keep=keep[1]),
-        Storage(memory=buffer, loops=inner, keep=keep[2]),
-    ]
-    for dim, spread in recipe.spread:
-        loops = tuple(_loop(r, nest.bounds[dim, r]) for r in spread)
-        levels.append(Fanout(array=recipe.array, dim=dim, loops=loops))
-    levels.append(Storage(memory=f"{recipe.array}.registers", keep=None))
-    return EinsumMapping(einsum=nest.space.name, array=recipe.array, levels=tuple(levels))
+    outermost, buffer = (m.name for m in machine.memories[:2])
+    outer = frozenset(r.tensor for r in roles if r.outer)
+    whole = frozenset(r.tensor for r in roles if r.whole)
+    tiles = frozenset(r.tensor for r in roles if not r.whole) - streamed
+    levels: tuple[Level, ...] = (
+        Storage(memory=outermost, loops=nest.shared, keep=outer),
+        Storage(memory=buffer, loops=nest.chunks, keep=whole),
+        Storage(memory=buffer, loops=tuple(nest.inner[r] for r in recipe.order), keep=tiles),
+        *nest.below,
+    )
+    return EinsumMapping(einsum=nest.space.name, array=recipe.array, levels=levels)
 
 
 def _loop(rank: str, bound: Any) -> Loop:
