@@ -172,7 +172,7 @@ PLAIN = (
 )
 
 
-@pytest.mark.parametrize("ask", PLAIN, ids=str)
+@pytest.mark.parametrize("ask", PLAIN, ids=range(len(PLAIN)))
 def test_what_needs_a_plain_number_says_so(ask: Callable[[Any], Any]) -> None:
     with pytest.raises(OneByOne):
         ask(gathered([1, 2], Texts()))
