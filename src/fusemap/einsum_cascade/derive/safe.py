@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import sympy as sp
 
 from fusemap.einsum_cascade.derive.algebra import Symbols
+from fusemap.einsum_cascade.derive.chunks import Chunks
 from fusemap.einsum_cascade.derive.ratio import Ratio
 from fusemap.einsum_cascade.derive.terms import affine, apply, sizes_with
 from fusemap.einsum_cascade.printer import format_expr
@@ -51,17 +52,16 @@ def _guard_difference(expr: Expr) -> Expr:
     return apply(str(expr.operator), *(_guard_difference(a) for a in expr.args))
 
 
-def guarded(expr: Expr, rank: str, inner: str, m1: str, when: str, filtered: bool) -> Expr:
+def guarded(expr: Expr, chunks: Chunks, when: str) -> Expr:
     """What is made of statistics so far: the size of the rank is then the number of elements so far.
 
     Under a filter that number is not known and the whole size stays. Any values may stand in between.
     """
-    if filtered:
+    if chunks.filtered:
         return expr
     if when == "chunk":
-        return sizes_with(expr, rank, SizeOf(shape=ShapeName(inner)))
-    seen = seen_elements(m1, inner, before=when == "old")
-    new = sizes_with(expr, rank, seen)
+        return sizes_with(expr, chunks.rank, SizeOf(shape=ShapeName(chunks.inner)))
+    new = sizes_with(expr, chunks.rank, seen_elements(chunks.m1, chunks.inner, before=when == "old"))
     return _guard_division(new) if when == "old" and new != expr else new
 
 

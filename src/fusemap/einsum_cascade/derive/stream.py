@@ -7,39 +7,28 @@ running ones, D the difference of two values of a statistic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from fusemap.einsum_cascade.derive.book import Book
+from fusemap.einsum_cascade.derive.chunks import Chunks, bare, chunks_of
 from fusemap.einsum_cascade.derive.polynomial import Shifted, shifted
 from fusemap.einsum_cascade.derive.ratio import Ratio, ratio_of
 from fusemap.einsum_cascade.derive.roles import CannotStreamError, Roles, reads, roles_of
 from fusemap.einsum_cascade.derive.safe import corrected, counted, guarded
-from fusemap.einsum_cascade.derive.step import Draft, Step
-from fusemap.einsum_cascade.derive.terms import access, affine, apply, chain_with, mapped, variable
-from fusemap.einsum_cascade.scope import (
-    conditions_of,
-    known_shapes,
-    output_variables,
-    plain_variable,
-    rank_variables,
-    variables_of,
-)
+from fusemap.einsum_cascade.derive.step import Draft
+from fusemap.einsum_cascade.derive.terms import access, affine, apply, mapped, number, variable
+from fusemap.einsum_cascade.scope import output_variables, variables_of
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
     Cascade,
-    Chain,
     Einsum,
     Expr,
     Index,
-    Number,
     Reduce,
     ReduceVar,
-    ShapeDecl,
-    ShapeName,
-    Stop,
     TensorName,
     Term,
     VarName,
@@ -58,9 +47,15 @@ def streamed(draft: Draft, rank: str, form: Form, merged: int, *, safe: bool = F
     CannotStreamError: the rank is not plain, or one of these sums has no correction.
     """
     roles = roles_of(draft.cascade, rank)
-    chosen = roles.dependent[:merged]
-    emitter = Emitter(roles=roles, rank=rank, form=form, merged=frozenset(chosen), safe=safe)
-    return Draft(cascade=emitter.cascade(), steps=(*draft.steps, *emitter.steps()))
+    emitter = Emitter(
+        roles=roles,
+        chunks=chunks_of(draft.cascade, rank),
+        form=form,
+        merged=frozenset(roles.dependent[:merged]),
+        safe=safe,
+        book=Book(roles=roles),
+    )
+    return Draft(cascade=emitter.cascade(), steps=(*draft.steps, emitter.chunks.step, *emitter.book.rules))
 
 
 @dataclass
@@ -68,310 +63,264 @@ class Emitter:
     """Makes the Einsums that the outputs need, one version of a tensor at a time."""
 
     roles: Roles
-    rank: str
+    chunks: Chunks
     form: Form
     merged: frozenset[str]
-    safe: bool = False
-    made: dict[str, Einsum] = field(default_factory=dict)
-    inits: list[Einsum] = field(default_factory=list)
-    rules: list[Step] = field(default_factory=list)
-    tags: dict[tuple[str, str, int], str] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        taken = [str(s) for s in known_shapes(self.roles.cascade)]
-        self.outer = next(o for o in (f"{self.rank}1", f"{self.rank}11") if o not in taken)
-        self.inner = next(i for i in (f"{self.rank}0", f"{self.rank}00") if i not in taken)
-        self.m, self.m1, self.m0 = self.rank.lower(), self.outer.lower(), self.inner.lower()
-        self.flat = affine(Term(var=VarName(self.m1), shape=ShapeName(self.inner)), Term(var=VarName(self.m0)))
-        conditions = [c for e in self.roles.cascade.einsums for c in conditions_of(e)]
-        self.filtered = any(self.m in rank_variables(o) for c in conditions for o in c.operands)
+    safe: bool
+    book: Book
 
     def cascade(self) -> Cascade:
         """The derived cascade."""
-        source = self.roles.cascade
-        for name in self.roles.order:
-            if name in self.roles.outputs():
-                self._output(name)
-        shape = ShapeDecl(name=ShapeName(self.rank), factors=(ShapeName(self.outer), ShapeName(self.inner)))
-        stop = Stop(var=VarName(self.m1), bound=affine(Term(shape=ShapeName(self.outer))))
+        source, names = self.roles.cascade, [n for n in self.roles.order if n in self.roles.outputs()]
+        for name in names:
+            self._output(name)
         return replace(
             source,
             name=f"{source.name}-{self.form}",
-            shapes=(*(s for s in source.shapes if s.name != self.rank), shape),
-            outputs=tuple(TensorName(t) for t in self.roles.order if t in self.roles.outputs()),
-            stops=(stop,) if self.inits else (),
-            inits=tuple(self.inits),
-            einsums=tuple(sorted(self.made.values(), key=self._place)),
+            shapes=(*(s for s in source.shapes if s.name != self.chunks.rank), self.chunks.shape),
+            outputs=tuple(map(TensorName, names)),
+            stops=(self.chunks.stop,) if self.book.inits else (),
+            inits=tuple(self.book.inits),
+            einsums=self.book.in_order(),
         )
 
-    def _place(self, einsum: Einsum) -> int:
-        """Where an Einsum stands: with the tensor that it comes from; views first."""
-        source = self.origin.get(str(einsum.name), str(einsum.name))
-        return self.roles.order.index(source) if source in self.roles.einsums else -1
-
-    def steps(self) -> tuple[Step, ...]:
-        """What was done, once per rule and Einsum."""
-        partition = Step(
-            rule="partition",
-            applied=(self.rank,),
-            identity=f"{self.rank} = {self.outer}*{self.inner}, {self.m} = {self.m1}*{self.inner}+{self.m0}",
-        )
-        return (partition, *self.rules)
-
-    # --- versions of tensors -------------------------------------------------------------------
+    # --- complete tensors, under their own names -------------------------------------------------
 
     def _output(self, name: str) -> None:
-        einsum = self.roles.einsums[name]
-        if self.roles.is_stream(name):
-            mode: Mode = "final"
-            body = self._body(einsum.expr, mode, "final")
-            output = self._flat_output(einsum.output)
-            reduce = einsum.reduce
-            self.made[name] = replace(
-                einsum, output=output, expr=body, reduce=reduce, conditions=self._conditions(einsum)
-            )
+        if not self.roles.is_stream(name):
+            self._final(name)
             return
-        self._final(name)
-
-    def _final(self, name: str) -> Access | None:
-        """Makes a tensor without the rank complete, under its own name."""
-        if name in self.made or name not in self.roles.einsums:
-            return None
         einsum = self.roles.einsums[name]
-        self.made[name] = einsum  # holds the place; nothing depends on itself
+
+        def make() -> Einsum:
+            body, output = self._body(einsum.expr, "final", "final"), self.chunks.flattened(einsum.output)
+            return replace(einsum, output=output, expr=body, conditions=self.chunks.conditions(einsum))
+
+        self.book.make(name, make)
+
+    def _final(self, name: str) -> None:
+        if name not in self.roles.einsums:
+            return
+        einsum = self.roles.einsums[name]
         if self.roles.is_reduction(name):
-            made = self._reduced_final(name)
+            self.book.make(name, lambda: self._reduced_final(name, einsum))
         else:
-            made = replace(einsum, expr=self._body(einsum.expr, "final", "final"))
-        del self.made[name]
-        self.made[name] = made
-        return None
+            self.book.make(name, lambda: replace(einsum, expr=self._body(einsum.expr, "final", "final")))
 
-    def _is_running(self, name: str) -> bool:
-        """Is the sum kept running (or merged), rather than taken in a later pass?"""
-        return self.roles.is_reduction(name) and (name in self.merged or not self.roles.after[name])
+    def _goes_along(self, name: str) -> bool:
+        """Is a sum taken along with the statistics, rather than in a later pass?"""
+        return name in self.merged or not self.roles.after[name]
 
-    def _reduced_final(self, name: str) -> Einsum:
-        einsum = self.roles.einsums[name]
-        if not self._is_running(name):
-            return self._over_chunks(einsum, einsum.output, self._body(einsum.expr, "final", "final"), both=True)
+    def _reduced_final(self, name: str, einsum: Einsum) -> Einsum:
+        if not self._goes_along(name):
+            return self.chunks.reduction(einsum, einsum.output, self._body(einsum.expr, "final", "final"), whole=True)
+        output = bare(einsum.output)
         if self.form == "scan":
-            last = self._running(name, einsum.output, affine(Term(shape=ShapeName(self.outer))))
-            return replace(einsum, reduce=None, expr=last, conditions=(), output=_bare(einsum.output))
-        return self._tree_total(name, einsum)
-
-    def _tree_total(self, name: str, einsum: Einsum) -> Einsum:
-        """The sum over chunks of what each of them has, corrected to the final statistics."""
-        body: Expr = self._local(name, _bare(einsum.output))
+            return Einsum(output=output, reduce=None, expr=self._running(name, output, self.chunks.last))
+        body: Expr = self._local(name, output)
         if name in self.merged:
             body = self._merge(name, einsum, "chunk", "final")
         assert einsum.reduce is not None
-        reduce = Reduce(operator=einsum.reduce.operator, variables=(ReduceVar(var=VarName(self.m1)),))
-        return Einsum(output=_bare(einsum.output), reduce=reduce, expr=body)
+        reduce = Reduce(operator=einsum.reduce.operator, variables=(ReduceVar(var=VarName(self.chunks.m1)),))
+        return Einsum(output=output, reduce=reduce, expr=body)
+
+    # --- corrections -----------------------------------------------------------------------------
 
     def _merge(self, name: str, einsum: Einsum, old: When, new: When) -> Expr:
-        """What was taken with old statistics, corrected to new ones: an access to the corrected tensor."""
+        """What was taken with old statistics, corrected to new ones."""
         ratio = ratio_of(self.roles, name)
         if ratio is not None:
-            value = self._taken(name, einsum, old)
             factor = self._correction(name, ratio, old, new)
-            return self._named("P", name, einsum.output, apply("mul", value, factor))
-        shift = shifted(self.roles, name)
-        if shift is None:
-            raise CannotStreamError(_uncorrectable(self.roles, name))
-        return self._shifted(name, einsum, shift, 0, old, new)
+            output = self.chunks.of_chunk(self.book.tag("P", name), einsum.output)
+            return self.book.add(output, apply("mul", self._taken(name, einsum), factor))
+        return self._shifted(name, einsum, self._shift(name), 0, old, new)
 
-    def _taken(self, name: str, einsum: Einsum, when: When, power: int = 0) -> Expr:
+    def _shift(self, name: str) -> Shifted:
+        found = shifted(self.roles, name)
+        if found is None:
+            needed = ", ".join(sorted(self.roles.after[name]))
+            text = f"{name}: its terms change with {needed} by no common factor, and are no polynomial of one of them"
+            raise CannotStreamError(text)
+        return found
+
+    def _taken(self, name: str, einsum: Einsum, power: int = 0) -> Expr:
         """The sum as it was taken: running so far, or of a chunk."""
         if self.form == "tree":
-            return self._local(name, _bare(einsum.output), power)
-        return access(self._tag("R", name, power), variable(self.m1), *_bare(einsum.output).indices)
+            return self._local(name, bare(einsum.output), power)
+        return self.chunks.of_chunk(self.book.tag("R", name, power), einsum.output)
 
     def _correction(self, name: str, ratio: Ratio, old: When, new: When) -> Access:
         leaves = {s: self._finished(a, old if w == "old" else new) for s, (a, w) in ratio.leaves.items()}
-        expr, conditions = corrected(ratio, leaves, safe=self.filtered or self.safe, old=self.form == "scan")
-        self._rule(name, "correct", ratio, conditions)
+        safe = self.safe or self.chunks.filtered
+        expr, conditions = corrected(ratio, leaves, safe=safe, old=self.form == "scan")
+        self.book.rule(name, "correct", ratio, conditions)
         inner = {v for leaf, _ in ratio.leaves.values() for v in variables_of(leaf)}
-        indices = [Index(expr=variable(v)) for v in _variables(self.roles.einsums[name].output) if v in inner]
-        output = access(self._tag("C", name), variable(self.m1), *indices)
-        self._add(Einsum(output=output, reduce=None, expr=expr))
-        return output
+        indices = _indices(self.roles.einsums[name].output, inner)
+        return self.book.add(access(self.book.tag("C", name), variable(self.chunks.m1), *indices), expr)
 
     def _shifted(self, name: str, einsum: Einsum, shift: Shifted, power: int, old: When, new: When) -> Expr:
         """sum over k >= power of binomial(k, power) F_k (s' - s)^(k - power)."""
         before, after = self._finished(shift.statistic, old), self._finished(shift.statistic, new)
-        inner = [Index(expr=variable(v)) for v in _variables(einsum.output) if v in variables_of(shift.statistic)]
-        delta = self._named("D", name, access("D", *inner), apply("sub", after, before))
+        inner = _indices(einsum.output, set(variables_of(shift.statistic)))
+        delta = access(self.book.tag("D", name), variable(self.chunks.m1), *inner)
+        self.book.add(delta, apply("sub", after, before))
         total: Expr | None = None
         for k, binomial in shift.terms(power):
-            value = self._accumulated(name, einsum, shift, k, old)
+            value = self._accumulated(name, einsum, shift, k)
             for _ in range(k - power):
                 value = apply("mul", value, delta)
-            value = value if binomial == 1 else apply("mul", Number(text=str(binomial)), value)
+            value = value if binomial == 1 else apply("mul", number(str(binomial)), value)
             total = value if total is None else apply("add", total, value)
         assert total is not None
-        self._rule(name, "shift", None, ())
-        return self._named("P", name, einsum.output, total, power)
+        self.book.rule(name, "shift")
+        return self.book.add(self.chunks.of_chunk(self.book.tag("P", name, power), einsum.output), total)
 
-    def _accumulated(self, name: str, einsum: Einsum, shift: Shifted, power: int, when: When) -> Expr:
+    def _accumulated(self, name: str, einsum: Einsum, shift: Shifted, power: int) -> Expr:
         constant = shift.constant(power)
         if constant is None:
-            return self._taken(name, einsum, when, power)
-        return counted(constant, self.m1, self.inner, before=self.form == "scan", chunk=self.form == "tree")
+            return self._taken(name, einsum, power)
+        scan = self.form == "scan"
+        return counted(constant, self.chunks.m1, self.chunks.inner, before=scan, chunk=not scan)
 
-    # --- scan: running values -------------------------------------------------------------------
+    # --- running values, and those of a chunk ----------------------------------------------------
 
     def _running(self, name: str, at: Access, step: Affine, power: int = 0) -> Access:
         """A running value at a step, made if it is not there yet."""
-        tag = self._tag("R", name, power)
-        if tag not in self.made:
-            self._make_running(name, tag, power)
-        return access(tag, step, *_bare(at).indices)
+        tag = self.book.tag("R", name, power)
+        self.book.make(tag, lambda: self._step(name, tag, power))
+        return access(tag, step, *bare(at).indices)
 
-    def _make_running(self, name: str, tag: str, power: int) -> None:
+    def _step(self, name: str, tag: str, power: int) -> Einsum:
         einsum = self.roles.einsums[name]
         assert einsum.reduce is not None
-        operator = str(einsum.reduce.operator)
-        output, indices = _bare(einsum.output), _bare(einsum.output).indices
-        first = access(tag, affine(Term(constant=0)), *indices)
-        self.inits.append(Einsum(output=first, reduce=None, expr=_number(_IDENTITY[operator])))
-        self.made[tag] = einsum  # holds the place: the running value is part of its own step
+        operator, output = str(einsum.reduce.operator), bare(einsum.output)
+        first = access(tag, affine(Term(constant=0)), *output.indices)
+        self.book.init(first, number(_IDENTITY[operator]))
         local = self._local(name, output, power)
-        before: Expr = access(tag, variable(self.m1), *indices)
+        before: Expr = self.chunks.of_chunk(tag, output)
         if name in self.merged:
             before = self._before(name, einsum, power)
         joined = apply(_JOIN[operator], before, local)
-        del self.made[tag]
-        self.made[tag] = Einsum(output=access(tag, _next(self.m1), *indices), reduce=None, expr=joined)
+        return Einsum(output=access(tag, self.chunks.next, *output.indices), reduce=None, expr=joined)
 
     def _before(self, name: str, einsum: Einsum, power: int) -> Expr:
+        """The running value so far, corrected to the new statistics."""
         if ratio_of(self.roles, name) is not None:
             return self._merge(name, einsum, "old", "new")
-        shift = shifted(self.roles, name)
-        if shift is not None and any(_starts_infinite(self.roles.einsums[r]) for r in self.roles.after[name]):
+        shift = self._shift(name)
+        if any(_starts_infinite(self.roles.einsums[r]) for r in self.roles.after[name]):
             raise CannotStreamError(
                 f"{name}: what it is shifted by starts at infinity; chunks can be merged at the end"
             )
-        if shift is None:
-            raise CannotStreamError(_uncorrectable(self.roles, name))
         for k, _ in shift.terms(power):
-            if shift.constant(k) is None and self._tag("R", name, k) not in self.made:
-                self._make_running(name, self._tag("R", name, k), k)
+            if shift.constant(k) is None:
+                self._running(name, einsum.output, self.chunks.next, k)
         return self._shifted(name, einsum, shift, power, "old", "new")
 
     def _local(self, name: str, at: Access, power: int = 0) -> Access:
         """What a chunk adds: with the new running statistics in a scan, with its own in a tree."""
-        einsum = self.roles.einsums[name]
-        tag = self._tag("L", name, power)
-        output = access(tag, variable(self.m1), *_bare(einsum.output).indices)
-        if tag not in self.made:
-            self.made[tag] = einsum
-            when: When = "new" if self.form == "scan" else "chunk"
-            body = einsum.expr
-            if power:
-                shift = shifted(self.roles, name)
-                assert shift is not None
-                body = shift.body(power)
-            made = self._over_chunks(einsum, output, self._body(body, "local", when), both=False)
-            del self.made[tag]
-            self.made[tag] = made
-        return access(tag, variable(self.m1), *_bare(at).indices)
+        einsum, tag = self.roles.einsums[name], self.book.tag("L", name, power)
 
-    # --- bodies and accesses --------------------------------------------------------------------
+        def make() -> Einsum:
+            body = self._shift(name).body(power) if power else einsum.expr
+            made = self._body(body, "local", "new" if self.form == "scan" else "chunk")
+            return self.chunks.reduction(einsum, self.chunks.of_chunk(tag, einsum.output), made, whole=False)
+
+        self.book.make(tag, make)
+        return self.chunks.of_chunk(tag, at)
+
+    # --- bodies and accesses ---------------------------------------------------------------------
 
     def _body(self, expr: Expr, mode: Mode, when: When) -> Expr:
         def change(found: Access) -> Expr:
-            return self._read(_bare(found), mode, when)
+            return self._read(bare(found), mode, when)
 
-        return mapped(expr, change, {self.m: self.flat})
+        return mapped(expr, change, {self.chunks.m: self.chunks.flat})
 
     def _read(self, found: Access, mode: Mode, when: When) -> Expr:
-        name = str(found.tensor)
-        if self.m in output_variables(found):
+        if self.chunks.m in output_variables(found):
             return self._stream(found, mode, when)
-        if self.roles.depends(name):
+        if self.roles.depends(str(found.tensor)):
             return self._finished(found, when)
-        self._unchanged(name)
+        self._unchanged(str(found.tensor))
         return found
 
     def _unchanged(self, name: str) -> None:
-        """Makes an Einsum that has nothing to do with the rank, and what it reads."""
-        if name in self.roles.einsums and name not in self.made:
-            einsum = self.roles.einsums[name]
-            for tensor in {str(a.tensor) for a in _accesses(einsum)}:
+        """Enters an Einsum that has nothing to do with the rank, and what it reads."""
+        if name in self.roles.einsums and name not in self.book.made:
+            for tensor in reads(self.roles.einsums[name]):
                 self._unchanged(tensor)
-            self.made[name] = einsum
+            self.book.made[name] = self.roles.einsums[name]
 
     def _finished(self, found: Access, when: When) -> Expr:
         """A statistic, or what is made of statistics, at a time."""
-        found, name = _bare(found), str(found.tensor)
+        found, name = bare(found), str(found.tensor)
         if when == "final":
             self._final(name)
             return found
-        if self.roles.is_reduction(name):
-            if not self._is_running(name):
-                raise CannotStreamError(f"{name} is complete only after its own pass")
-            if when == "chunk":
-                return self._local(name, found)
-            return self._running(name, found, _next(self.m1) if when == "new" else variable(self.m1))
-        return self._between(found, when)
+        if not self.roles.is_reduction(name):
+            return self._between(found, when)
+        if not self._goes_along(name):
+            raise CannotStreamError(f"{name} is complete only after its own pass")
+        if when == "chunk":
+            return self._local(name, found)
+        return self._running(name, found, self.chunks.next if when == "new" else variable(self.chunks.m1))
 
     def _between(self, found: Access, when: When) -> Access:
         """What is made of statistics, made of those that there are so far; any values do, if the last are right."""
         name = str(found.tensor)
         einsum = self.roles.einsums[name]
-        tag = self._tag({"new": "N", "old": "O", "chunk": "L"}[when], name)
-        if tag not in self.made:
-            self.made[tag] = einsum
-            body = guarded(self._body(einsum.expr, "final", when), self.rank, self.inner, self.m1, when, self.filtered)
-            output = access(tag, variable(self.m1), *_bare(einsum.output).indices)
-            reduce = einsum.reduce
-            del self.made[tag]
-            self.made[tag] = Einsum(output=output, reduce=reduce, expr=body, conditions=einsum.conditions)
-        return access(tag, variable(self.m1), *found.indices)
+        tag = self.book.tag({"new": "N", "old": "O", "chunk": "L"}[when], name)
+
+        def make() -> Einsum:
+            body = self._body(einsum.expr, "final", when)
+            return replace(
+                einsum, output=self.chunks.of_chunk(tag, einsum.output), expr=guarded(body, self.chunks, when)
+            )
+
+        self.book.make(tag, make)
+        return self.chunks.of_chunk(tag, found)
 
     def _stream(self, found: Access, mode: Mode, when: When) -> Access:
         """A stream by chunks: of the original tensor, or with statistics of a time in it."""
         name = str(found.tensor)
-        if name in self.roles.outputs() and (mode == "final" or not self.roles.depends(name)):
-            self._output(name) if name not in self.made else None
-            return replace(found, indices=tuple(self._flattened(i) for i in found.indices))
-        tag = name if self.roles.depends(name) else self._tag("B", name)
-        if self.roles.depends(name) and mode == "local":
-            tag = self._tag("L", name)
-        if tag not in self.made:
-            self._make_stream(name, tag, mode, when)
-        return access(tag, *self._chunked(found.indices))
+        depends = self.roles.depends(name)
+        if name in self.roles.outputs() and (mode == "final" or not depends):
+            self._output(name)
+            return self.chunks.flattened(found)
+        tag = self.book.tag("B", name)
+        if depends:
+            tag = name if mode == "final" else self.book.tag("L", name)
+        self.book.make(tag, lambda: self._stream_einsum(name, tag, mode, when))
+        return access(tag, *self.chunks.indices(found.indices))
 
-    def _make_stream(self, name: str, tag: str, mode: Mode, when: When) -> None:
+    def _stream_einsum(self, name: str, tag: str, mode: Mode, when: When) -> Einsum:
         einsum = self.roles.einsums.get(name)
         if einsum is None:
             given = next(a for a in self.roles.cascade.inputs if str(a.tensor) == name)
-            flat = tuple(self._flattened(i) for i in given.indices)
-            view = Einsum(
-                output=access(tag, *self._chunked(given.indices)), reduce=None, expr=replace(given, indices=flat)
+            return Einsum(
+                output=access(tag, *self.chunks.indices(given.indices)), reduce=None, expr=self.chunks.flattened(given)
             )
-            self.made[tag] = view
-            return
-        self.made[tag] = einsum
-        body = self._stream_body(name, einsum, mode, when)
-        output = access(tag, *self._chunked(_bare(einsum.output).indices))
-        del self.made[tag]
-        self.made[tag] = replace(
-            einsum, output=output, expr=body, conditions=self._conditions(einsum), reduce=_unfiltered(einsum)
+        reduce = einsum.reduce
+        if reduce is not None:  # its conditions are those of the Einsum
+            reduce = replace(reduce, variables=tuple(ReduceVar(var=v.var) for v in reduce.variables))
+        return Einsum(
+            output=access(tag, *self.chunks.indices(einsum.output.indices)),
+            reduce=reduce,
+            expr=self._stream_body(name, einsum, mode, when),
+            conditions=self.chunks.conditions(einsum),
         )
 
     def _stream_body(self, name: str, einsum: Einsum, mode: Mode, when: When) -> Expr:
         """What a stream computes; in a tree, that of the chunks is corrected rather than computed again."""
-        ratio = ratio_of(self.roles, name) if self.form == "tree" and name in self.of_chunks else None
+        ratio = ratio_of(self.roles, name) if self.form == "tree" and name in self._of_chunks else None
         if ratio is None or mode == "local" or einsum.reduce is not None:
             return self._body(einsum.expr, mode, when)
-        local = self._stream(_bare(einsum.output), "local", "chunk")
+        local = self._stream(bare(einsum.output), "local", "chunk")
         return apply("mul", local, self._correction(name, ratio, "chunk", "final"))
 
     @cached_property
-    def of_chunks(self) -> frozenset[str]:
+    def _of_chunks(self) -> frozenset[str]:
         """Streams with a statistic in them that the sums of chunks need."""
         found: set[str] = set()
         pending = [t for name in self.merged for t in reads(self.roles.einsums[name])]
@@ -382,98 +331,11 @@ class Emitter:
                 pending += reads(self.roles.einsums[name])
         return frozenset(found)
 
-    def _over_chunks(self, einsum: Einsum, output: Access, body: Expr, *, both: bool) -> Einsum:
-        """A reduction of a chunk, or of all."""
-        assert einsum.reduce is not None
-        inner = [VarName(self.m1), VarName(self.m0)] if both else [VarName(self.m0)]
-        others = [v.var for v in einsum.reduce.variables if v.var != self.m]
-        variables = tuple(ReduceVar(var=v) for v in (*inner, *others))
-        reduce = replace(einsum.reduce, variables=variables, explicit=True)
-        return Einsum(output=_bare(output), reduce=reduce, expr=body, conditions=self._conditions(einsum))
-
-    def _chunked(self, indices: Sequence[Index]) -> list[Index]:
-        result: list[Index] = []
-        for index in indices:
-            if plain_variable(index.expr) == self.m:
-                result += [Index(expr=variable(self.m1)), Index(expr=variable(self.m0))]
-            else:
-                result.append(Index(expr=index.expr))
-        return result
-
-    def _flattened(self, index: Index) -> Index:
-        return Index(expr=self.flat if plain_variable(index.expr) == self.m else index.expr)
-
-    def _flat_output(self, output: Access) -> Access:
-        return replace(output, indices=tuple(self._flattened(i) for i in output.indices))
-
-    def _conditions(self, einsum: Einsum) -> tuple[Chain, ...]:
-        return tuple(chain_with(c, {self.m: self.flat}) for c in conditions_of(einsum))
-
-    # --- names ----------------------------------------------------------------------------------
-
-    def _tag(self, letter: str, name: str, power: int = 0) -> str:
-        """The name of a version of a tensor, which no tensor of the cascade has."""
-        key = (letter, name, power)
-        if key not in self.tags:
-            taken = {*(str(a.tensor) for a in self.roles.cascade.inputs), *self.roles.einsums, *self.origin}
-            plain = f"{name}X{power}" if power else name
-            tag = next(t for t in (f"{letter}{plain}", *(f"{letter}{i}{plain}" for i in range(9))) if t not in taken)
-            self.tags[key], self.origin[tag] = tag, name
-        return self.tags[key]
-
-    def _named(self, letter: str, name: str, output: Access, expr: Expr, power: int = 0) -> Access:
-        made = access(self._tag(letter, name, power), variable(self.m1), *_bare(output).indices)
-        self._add(Einsum(output=made, reduce=None, expr=expr))
-        return made
-
-    def _add(self, einsum: Einsum) -> None:
-        self.made.setdefault(str(einsum.name), einsum)
-
-    def _rule(self, name: str, rule: str, ratio: Ratio | None, conditions: tuple[str, ...]) -> None:
-        if any(s.rule == rule and s.applied == (name,) for s in self.rules):
-            return
-        if ratio is not None:
-            text = f"f(x, s') = h(s, s') f(x, s) with h = {ratio}"
-        else:
-            text = "Taylor: F_j(s') = sum over k of binomial(k, j) F_k(s) (s' - s)^(k-j), F_k = sum of f^(k)(x, s)/k!"
-        self.rules.append(Step(rule=rule, applied=(name,), identity=text, conditions=conditions))
-
 
 def _starts_infinite(einsum: Einsum) -> bool:
     return einsum.reduce is not None and "inf" in _IDENTITY[str(einsum.reduce.operator)]
 
 
-def _uncorrectable(roles: Roles, name: str) -> str:
-    needed = ", ".join(sorted(roles.after[name]))
-    return f"{name}: its terms change with {needed} by no common factor, and are no polynomial of one of them"
-
-
-def _bare(found: Access) -> Access:
-    """The access without conditions, which are those of its Einsum."""
-    return replace(found, indices=tuple(Index(expr=i.expr) for i in found.indices))
-
-
-def _unfiltered(einsum: Einsum) -> Reduce | None:
-    if einsum.reduce is None:
-        return None
-    return replace(einsum.reduce, variables=tuple(ReduceVar(var=v.var) for v in einsum.reduce.variables))
-
-
-def _accesses(einsum: Einsum) -> list[Access]:
-    found: list[Access] = []
-    mapped(einsum.expr, lambda a: (found.append(a), a)[1])  # type: ignore[func-returns-value]
-    return found
-
-
-def _variables(output: Access) -> tuple[str, ...]:
-    return tuple(str(v) for v in output_variables(output))
-
-
-def _next(var: str) -> Affine:
-    return affine(Term(var=VarName(var)), Term(constant=1))
-
-
-def _number(text: str) -> Expr:
-    if text.startswith("-"):
-        return apply("neg", Number(text=text[1:]))
-    return Number(text=text)
+def _indices(output: Access, wanted: set[VarName]) -> list[Index]:
+    """The variables of an output that are wanted, as indices."""
+    return [Index(expr=variable(str(v))) for v in output_variables(output) if v in wanted]

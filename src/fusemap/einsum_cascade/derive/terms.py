@@ -44,6 +44,11 @@ def access(tensor: str, *indices: RankExpr | Index) -> Access:
     return Access(tensor=TensorName(tensor), indices=made)
 
 
+def number(text: str) -> Expr:
+    """A literal; of a negative one, its negation."""
+    return apply("neg", Number(text=text[1:])) if text.startswith("-") else Number(text=text)
+
+
 def apply(operator: str, *args: Expr) -> Apply:
     """An operator on arguments."""
     return Apply(operator=OperatorName(operator), args=args)
