@@ -26,7 +26,7 @@ LAYERS = (  # a module may import from its own part and from layers further righ
     ("einsum_cascade", "archspec"),
     ("diagnostics",),
 )
-FACADE = ("fusemap", "fusemap.__main__", "fusemap.loading")  # may import anything
+FACADE = ("fusemap", "fusemap.__main__", "fusemap.cascades", "fusemap.loading")  # may import anything
 HEAVY = ("numpy", "sympy", "pandas", "matplotlib", "networkx", "pydantic")
 
 

@@ -38,6 +38,8 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
         ("analyze", "attention-1pass", "--workload", "BERT@4K", "--size", "M0=256"),
         lambda: fm.analyze("attention-1pass", {"M0": 256}, workload="BERT@4K"),
     ),
+    (("derive", "softmax"), lambda: fm.derive("softmax")),
+    (("derive", "cascade-1", "--rank", "K", "--safe"), lambda: fm.derive("cascade-1", "K", safe=True)),
     (("run", "attention-1pass"), lambda: fm.run("attention-1pass")),
     (
         ("run", "attention-3pass-causal", "--size", "M=8", "--size", "P=8", "--seed", "3"),

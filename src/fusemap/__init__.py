@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from fusemap.archspec.archs import load_arch
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
+    from fusemap.cascades import derive, graph, latex, taxonomy
     from fusemap.diagnostics import DoesNotFit, InputError
     from fusemap.einsum_cascade.analysis import Analysis
     from fusemap.einsum_cascade.catalog import load as load_cascade
     from fusemap.einsum_cascade.catalog import names as list_cascades
+    from fusemap.einsum_cascade.derive.search import Derivation
     from fusemap.einsum_cascade.execution import Execution
     from fusemap.einsum_cascade.types import Cascade
     from fusemap.mappers.dataflow import Dataflow, load_dataflow
@@ -69,6 +71,11 @@ __version__ = "0.1.0"
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "Analysis": ("fusemap.einsum_cascade.analysis", "Analysis"),
+        "Derivation": ("fusemap.einsum_cascade.derive.search", "Derivation"),
+        "derive": ("fusemap.cascades", "derive"),
+        "graph": ("fusemap.cascades", "graph"),
+        "latex": ("fusemap.cascades", "latex"),
+        "taxonomy": ("fusemap.cascades", "taxonomy"),
         "Best": ("fusemap.sim.best", "Best"),
         "BestChoice": ("fusemap.sim.best_choices", "BestChoice"),
         "Audit": ("fusemap.validation.audit", "Audit"),
@@ -109,6 +116,7 @@ __all__ = [
     "Cascade",
     "CascadeGraph",
     "Dataflow",
+    "Derivation",
     "DoesNotFit",
     "Execution",
     "Explanation",
@@ -125,6 +133,7 @@ __all__ = [
     "Workload",
     "analyze",
     "audit",
+    "derive",
     "evaluate",
     "explain",
     "graph",
@@ -329,30 +338,6 @@ def run(
     return run_cascade(as_cascade(cascade), sizes, inputs, seed=seed, **options)
 
 
-def graph(cascade: CascadeLike, *, tensor: str | None = None, rank: str | None = None) -> CascadeGraph:
-    """The cascade as a graph: who reads what, in which pass over `rank` of `tensor`, by default of an input.
-
-    A notebook shows it drawn. Raises InputError for a tensor or rank that the cascade does not have.
-
-    >>> [(node.name, node.number) for node in graph("softmax").nodes]
-    [('X', None), ('GM', 1), ('SN', 2), ('SD', 2), ('Y', 3)]
-    """
-    from fusemap.validation.graph_passes import graph_of
-
-    return graph_of(as_cascade(cascade), tensor=tensor, rank=rank)
-
-
-def latex(cascade: CascadeLike) -> str:
-    """The cascade as an `align*` environment in the notation of EDGE, TeAAL and FuseMax.
-
-    >>> print(latex("cascade-2").splitlines()[1])
-    Y &= A_{k} \\cdot B_{k} \\\\
-    """
-    from fusemap.einsum_cascade.latex import latex as written
-
-    return written(as_cascade(cascade))
-
-
 def reproduce(study: str, *, accounting: str = "published") -> Reproduction:
     """Recompute a published study, as it charged (`published`) or with its slips corrected (`principled`).
 
@@ -368,13 +353,6 @@ def audit(study: str) -> Audit:
     from fusemap.validation.audit import audit as audited
 
     return audited(load_bench(study))
-
-
-def taxonomy() -> Taxonomy:
-    """Attention algorithms by the passes of their cascades: FuseMax's Table I for every attention of the library."""
-    from fusemap.validation.taxonomy_rows import taxonomy as analysed
-
-    return analysed()
 
 
 def _evaluation(

@@ -9,9 +9,7 @@ from fusemap.cli.files import write_whole
 from fusemap.cli.output import emit_json
 from fusemap.diagnostics import input_error
 from fusemap.einsum_cascade.catalog import load
-from fusemap.einsum_cascade.derive.search import Derivation, Derived, derive
-from fusemap.einsum_cascade.passes.analyze import analyze
-from fusemap.einsum_cascade.types import Cascade
+from fusemap.einsum_cascade.derive.search import Derivation, Derived, derive, most_passes
 
 
 @click.command("derive", short_help="Equivalent cascades with fewer passes, and the rules that give them.")
@@ -46,15 +44,6 @@ def command(cascade: str, rank: str | None, show: str | None, safe: bool, out: s
         if out is not None:
             click.echo(f"\nwrote {out}")
     return 0 if found.best is not None else 1
-
-
-def most_passes(cascade: Cascade) -> str:
-    """The rank with most passes, the first of those with as many; InputError where every rank has one."""
-    label = {str(rank): count.constant + count.steps for rank, count in analyze(cascade).label.items()}
-    rank = max(label, key=lambda r: label[r], default="")
-    if not rank or label[rank] < 2:
-        raise input_error(f"{cascade.name} needs one pass over every rank", hint="name one all the same: --rank M")
-    return rank
 
 
 def _write(path: str, found: Derivation, shown: Derived | None) -> None:

@@ -161,6 +161,15 @@ def derive(
     )
 
 
+def most_passes(cascade: Cascade) -> str:
+    """The rank with most passes, the first of those with as many; InputError where every rank has one."""
+    label = {str(rank): count.constant + count.steps for rank, count in analyze(cascade).label.items()}
+    rank = max(label, key=lambda r: label[r], default="")
+    if not rank or label[rank] < 2:
+        raise input_error(f"{cascade.name} needs one pass over every rank", hint="name one all the same: --rank M")
+    return rank
+
+
 def passes_of(cascade: Cascade, rank: str) -> tuple[int, bool]:
     """The most passes of any tensor over the rank, and whether schedules have as many; InputError without that rank."""
     rows = [row for row in analyze(cascade, rank=rank).passes if row.rank == rank]
