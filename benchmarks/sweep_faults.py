@@ -132,8 +132,7 @@ def kill(spec: Path, store: Path, wait_s: float, *, early: bool) -> Kill:
         time.sleep(0.01)
     time.sleep(wait_s)
     after_s = time.perf_counter() - start
-    parent = psutil.Process(process.pid)
-    workers = parent.children(recursive=True) if process.poll() is None else []
+    workers = children(process)
     process.kill()
     process.wait()
     start = time.perf_counter()
@@ -141,6 +140,14 @@ def kill(spec: Path, store: Path, wait_s: float, *, early: bool) -> Kill:
         time.sleep(0.005)
     gone_s = time.perf_counter() - start
     return Kill(after_s=after_s, rows=count(store), sound=sound(store), workers=len(workers), gone_s=gone_s, left=left)
+
+
+def children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The workers of a sweep; none when it has ended."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def runs(process: psutil.Process) -> bool:
