@@ -15,6 +15,7 @@ from regress_cases import snapshots
 
 import fusemap as fm
 from fusemap.validation.regress_causes import bandwidth, causes, split
+from fusemap.validation.regress_compare import Change, Tolerances, within
 from fusemap.validation.regress_snapshot import Snapshot, snapshot
 
 SOME = examples(15, 1000)
@@ -153,3 +154,41 @@ def test_stalls_are_a_component_of_their_own() -> None:
     recorded, found = on("", dataflow="fusemax-binding"), on("", dataflow="fusemax-arch")
     why = [c for c in causes(recorded, found) if c.metric == "latency_s"]
     assert any(c.component == "stall" and c.note == "new" and c.change > 0 for c in why)
+
+
+def test_a_stage_that_is_gone_is_no_change_of_the_clock() -> None:
+    recorded, slower = on(""), on("clock: 900 MHz\n")
+    (phase,) = slower.phases
+    without = dataclasses.replace(phase, cycles=phase.cycles[1:])
+    gone, *others = causes(recorded, dataclasses.replace(slower, phases=(without,)))
+    assert (gone.note, [f.name for f in gone.factors]) == ("gone", ["cycles"])
+    assert gone.change == pytest.approx(-recorded.phases[0].cycles[0][1][1][1] / recorded.clock_hz)
+    assert all(f.name == "clock_hz" for cause in others for f in cause.factors)
+
+
+def test_a_memory_whose_words_are_not_the_traffic_is_not_taken_for_it() -> None:
+    report = fm.evaluate("attention-1pass", arch="fusemax-cloud", workload="BERT@1K", dataflow="fusemax-binding")
+    assert snapshot(report).outermost == "dram"
+    buffer_first = sorted(report.rows, key=lambda row: row.component != "global_buffer")
+    odd = dataclasses.replace(report, rows=tuple(buffer_first), traffic_bytes=report.traffic_bytes * 1.01)
+    assert snapshot(odd).outermost == ""
+    assert [c for c in causes(snapshot(odd), snapshot(report)) if c.metric == "traffic_bytes"] == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "recorded", "found", "is_within"),
+    [
+        ("energy_pj", None, 0.0, False),
+        ("energy_pj", 0.0, None, False),
+        ("energy_pj.dram", None, 0.0, True),
+        ("energy_pj.dram", None, 1.0, False),
+        ("latency_s", 1.0, float("nan"), False),
+        ("latency_s", 0.0, 0.0, True),
+        ("latency_s", 0.0, 1e-30, False),
+        ("latency_s", 2.0, 2.0 * (1 - 0.9e-6), True),
+        ("latency_s", 2.0, 2.0 * (1 - 1.1e-6), False),
+    ],
+)
+def test_what_is_as_recorded(metric: str, recorded: float | None, found: float | None, is_within: bool) -> None:
+    change = Change(metric=metric, recorded=recorded, found=found, tolerance=Tolerances().of(metric))
+    assert within(change) is is_within

@@ -87,9 +87,11 @@ def cheap(found: Snapshot | Refused) -> Snapshot:
 
 def test_machines_of_one_name_with_other_prices_are_told_apart() -> None:
     one = report("BERT@1K")
-    results: dict[str, Snapshot | Refused] = {"a": one, "b": cheap(one), "c": one}
+    faster = dataclasses.replace(one, clock_hz=2 * one.clock_hz)
+    results: dict[str, Snapshot | Refused] = {"a": one, "b": cheap(one), "c": one, "d": faster}
     text = record_text(Record(version="1", reason="r", results=results))
-    assert share(results)[1] == {"a": "fusemax-cloud", "b": "fusemax-cloud 2", "c": "fusemax-cloud"}
+    named = {"a": "fusemax-cloud", "b": "fusemax-cloud 2", "c": "fusemax-cloud", "d": "fusemax-cloud 3"}
+    assert share(results)[1] == named
     assert text.count("machine: fusemax-cloud 2") == 1
 
 

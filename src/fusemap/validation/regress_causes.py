@@ -93,7 +93,7 @@ def _energy(recorded: Iterable[Action], found: Iterable[Action]) -> Iterator[Cau
         factors = split(
             ("count", "unit_energy_pj"),
             (old.count if old else 0, (old or known).unit_energy_pj),
-            (new.count if new else 0, (new or known).unit_energy_pj),
+            (new.count if new else 0, known.unit_energy_pj),
         )
         if factors:
             yield Cause(
