@@ -81,7 +81,7 @@ def test_fronts_are_those_of_all_pairs(
         assert values == sorted(values, reverse=found.objectives[0].sense == "max")
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.integers(1, 30))
 def test_every_row_is_counted_once(tmp_path_factory: pytest.TempPathFactory, seed: int, size: int) -> None:
     given = rows(40, seed)

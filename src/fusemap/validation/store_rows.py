@@ -177,8 +177,12 @@ def _chosen(
     return Block(
         points=points[used],
         numbers={name: columns[name][used] for name in numbers},
-        texts={name: [column[i] for i in used.tolist()] for name, column in beside.items()},
+        texts={name: _picked(column, used) for name, column in beside.items()},
     )
+
+
+def _picked(column: Sequence[Any], places: NDArray[Any]) -> Sequence[Any]:
+    return column if len(places) == len(column) else [column[i] for i in places.tolist()]
 
 
 def rows_at(layout: Layout, points: Sequence[int], *, size: int = 500) -> Iterator[tuple[Any, ...]]:
