@@ -24,7 +24,7 @@ LAYERS = (  # a module may import from its own part and from layers further righ
     ("sim",),
     ("mappers",),
     ("einsum_cascade", "archspec"),
-    ("diagnostics",),
+    ("diagnostics", "version"),
 )
 FACADE = ("fusemap", "fusemap.__main__", "fusemap.cascades", "fusemap.loading")  # may import anything
 HEAVY = ("numpy", "sympy", "pandas", "matplotlib", "networkx", "pydantic")

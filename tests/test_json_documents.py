@@ -87,7 +87,7 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
     (("export", "graph", "attention-1pass"), lambda: fm.graph("attention-1pass")),
 ]
 WITHOUT_A_FUNCTION = {"list", "schema", "validate"}  # names and files' schemas, no results
-OF_A_STORE = {"pareto", "plot"}  # compared in test_pareto.py and test_plots.py
+OF_A_FILE = {"pareto", "plot", "regress", "sweep"}  # compared in their own tests
 MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",), "map": ("seconds",)})
 
 
@@ -121,7 +121,7 @@ def test_python_and_the_command_give_one_document(
 
 
 def test_every_command_is_compared() -> None:
-    assert {argv[0] for argv, _ in CASES} | WITHOUT_A_FUNCTION | OF_A_STORE == set(shell.COMMANDS)
+    assert {argv[0] for argv, _ in CASES} | WITHOUT_A_FUNCTION | OF_A_FILE == set(shell.COMMANDS)
 
 
 def test_given_inputs_lead_to_one_document(fusemap: Run, tmp_path: Path) -> None:

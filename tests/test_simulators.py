@@ -127,7 +127,7 @@ def test_the_command_prints_the_grid_and_its_exit_code_is_the_answer(
 
 def test_a_figure_belongs_to_the_simulators(fusemap: Callable[..., Outcome], tmp_path: Path) -> None:
     outcome = fusemap("validate", "published", "--figure", str(tmp_path / "a.png"))
-    assert outcome.code == 2 and "--figure is of the check simulators" in outcome.err
+    assert outcome.code == 2 and "--figure is of the checks simulators and cuda" in outcome.err
     assert fusemap("validate", "simulators", "--figure", "a.txt").code == 2
 
 

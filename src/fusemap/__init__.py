@@ -31,6 +31,7 @@ from fusemap.loading import (
     load_parts,
     rules_of,
 )
+from fusemap.version import VERSION
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -66,7 +67,8 @@ if TYPE_CHECKING:
     from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
 
-__version__ = "0.1.0"
+
+__version__ = VERSION
 
 _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

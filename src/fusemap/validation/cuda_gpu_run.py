@@ -6,7 +6,6 @@ import argparse
 import datetime
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 from fusemap.diagnostics import InputError, did_you_mean, input_error
@@ -25,6 +24,7 @@ from fusemap.validation.cuda_gpu_recording import (
     write_recording,
 )
 from fusemap.validation.cuda_gpu_torch import find_torch, sdpa_baselines
+from fusemap.version import VERSION
 
 WARM_UP, REPETITIONS = 3, 20
 _SIZE_NAMES = ("P", "M", "E", "F", "H", "G", "BP", "BM", "BG")
@@ -69,7 +69,7 @@ def record_gpu(
         read, version = read_clocks(device, work, held=clocks)
     recording = RecordingModel(
         format=1,
-        fusemap=str(import_module("fusemap").__version__),
+        fusemap=VERSION,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         device=_device(device, version),
         clocks=read,

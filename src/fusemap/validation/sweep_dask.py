@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import fusemap
 from fusemap.archspec.batches import Index
 from fusemap.diagnostics import input_error
 from fusemap.validation.sweep_child import SLICE_S
 from fusemap.validation.sweep_points import Results, evaluate_points
 from fusemap.validation.sweep_spec import Sweep
 from fusemap.validation.sweep_workers import Done, WorkerError
+from fusemap.version import VERSION
 
 CONNECT_S = 10
 
@@ -45,12 +45,12 @@ def _require_ready(client: Any, address: str) -> None:
     except Exception as error:
         raise input_error(f"the workers of {address} cannot run fusemap: {error}", hint="install it there") from None
     for worker, version in versions.items():
-        if version != fusemap.__version__:
-            raise input_error(f"worker {worker} has fusemap {version}, this is {fusemap.__version__}")
+        if version != VERSION:
+            raise input_error(f"worker {worker} has fusemap {version}, this is {VERSION}")
 
 
 def _version() -> str:
-    return fusemap.__version__
+    return VERSION
 
 
 class Dask:

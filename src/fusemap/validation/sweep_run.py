@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import fusemap
 from fusemap.archspec.batches import Index
 from fusemap.validation.sweep_points import OK, UNPRICED
 from fusemap.validation.sweep_spec import Sweep
 from fusemap.validation.sweep_store import Store
 from fusemap.validation.sweep_workers import DEATHS, Done, WorkerError, Workers
+from fusemap.version import VERSION
 
 BLOCK = 1 << 14  # points of a block: many enough to share one evaluation, few enough to be written often
 WAIT_S = 0.2
@@ -65,7 +65,7 @@ class SweepRun:
             "sweep": self.name,
             "store": self.store,
             "digest": self.digest,
-            "version": fusemap.__version__,
+            "version": VERSION,
             "points": self.progress.points,
             "done": self.progress.done,
             "new": self.progress.new,

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-import fusemap
 from fusemap.archspec.batches import Index
 from fusemap.diagnostics import InputError, input_error
 from fusemap.validation.sweep_points import Results, result_columns
 from fusemap.validation.sweep_spec import Sweep
+from fusemap.version import VERSION
 
 SCHEMA = "fusemap/sweep-store/1"
 _TEXTS = ("mapped_by", "status", "reason", "bottleneck")
@@ -182,8 +182,8 @@ def _require_same(found: Header, path: str, sweep: Sweep) -> None:
         message = f"{path} is of another sweep: {other}, not {sweep.name} ({sweep.digest[:12]})"
         hint = "its values, conditions and files must be the same to go on with it: name a new file"
         raise input_error(message, hint=hint)
-    if found.version != fusemap.__version__:
-        message = f"{path} was written by fusemap {found.version}, this is {fusemap.__version__}"
+    if found.version != VERSION:
+        message = f"{path} was written by fusemap {found.version}, this is {VERSION}"
         raise input_error(message, hint="numbers of two versions do not mix: name a new file")
 
 
@@ -192,7 +192,7 @@ def _create(connection: sqlite3.Connection, sweep: Sweep, points: int) -> None:
         "schema": SCHEMA,
         "name": sweep.name,
         "digest": sweep.digest,
-        "version": fusemap.__version__,
+        "version": VERSION,
         "points": str(points),
         "axes": json.dumps([[axis.column, len(axis.values)] for axis in sweep.space.axes]),
     }

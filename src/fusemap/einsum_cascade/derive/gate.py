@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -154,17 +155,38 @@ def _products(cascade: Cascade) -> Iterator[str]:
 def gate(original: Cascade, derived: Cascade, trial: Trial, *, inner: str | None) -> Gate:
     """Both cascades executed on the same inputs in every regime; `inner` is the derived one's chunk shape."""
     more = {} if inner is None else {inner: CHUNK}
-    regimes = tuple(_regime(original, derived, trial, more, name) for name in REGIMES)
+    known = _originals(original, trial.rank, tuple(trial.sizes.items()))
+    base = {n: s for n, s in trial.sizes.items() if not _is_product(original, n)}
+    regimes = tuple(_regime(derived, {**base, **more}, name, of) for name, of in zip(REGIMES, known, strict=True))
     return Gate(field=in_field(original, derived, trial.sizes, more), regimes=regimes)
 
 
-def _regime(original: Cascade, derived: Cascade, trial: Trial, more: Mapping[str, int], name: str) -> Regime:
-    inputs = trial.inputs(original, name)
-    base = {n: s for n, s in trial.sizes.items() if not _is_product(original, n)}
-    wanted = run(original, base, inputs, dtype=np.longdouble)
-    first = run(original, base, inputs)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Original:
+    """Inputs of a regime, and what the original makes of them in long double and in float64."""
+
+    inputs: Mapping[str, Any]
+    wanted: Mapping[str, Any]
+    first: Mapping[str, Any]
+
+
+@lru_cache(maxsize=4)
+def _originals(original: Cascade, rank: str, sizes: tuple[tuple[str, int], ...]) -> tuple[_Original, ...]:
+    """The original executed once for all candidates."""
+    trial = Trial(rank=rank, sizes=dict(sizes))
+    base = {n: s for n, s in sizes if not _is_product(original, n)}
+    found = []
+    for name in REGIMES:
+        inputs = trial.inputs(original, name)
+        wanted = run(original, base, inputs, dtype=np.longdouble)
+        found.append(_Original(inputs=inputs, wanted=wanted, first=run(original, base, inputs)))
+    return tuple(found)
+
+
+def _regime(derived: Cascade, sizes: Mapping[str, int], name: str, of: _Original) -> Regime:
+    wanted, first = of.wanted, of.first
     try:
-        found = run(derived, {**base, **more}, inputs)
+        found = run(derived, sizes, of.inputs)
     except InputError:
         return Regime(name=name, original=0.0, derived=math.inf, finite=False, reference=True)
     errors = [(_error(first[t], wanted[t]), _error(found[t], wanted[t])) for t in wanted]
