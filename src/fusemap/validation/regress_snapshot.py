@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fusemap.archspec.area import area_rows
 from fusemap.archspec.types import Machine
@@ -187,20 +187,9 @@ def _actions(rows: Iterable[Row]) -> tuple[Action, ...]:
                 break
             number += 1
         if before := found.get(action.key):
-            action = _added(before, action)
+            action = replace(action, count=plain(before.count + action.count))
         found[action.key] = action
     return tuple(found.values())
-
-
-def _added(one: Action, other: Action) -> Action:
-    return Action(
-        einsum=one.einsum,
-        component=one.component,
-        action=one.action,
-        tensor=one.tensor,
-        count=plain(one.count + other.count),
-        unit_energy_pj=one.unit_energy_pj,
-    )
 
 
 def _phases(times: Iterable[PhaseTime]) -> tuple[Phase, ...]:
