@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reductions_reference
 import zoo
 from attention_reference import attention, causal, grouped_attention, softmax, window
 
@@ -111,6 +112,7 @@ def _power_iteration(x: Arrays, sizes: Mapping[str, int]) -> Arrays:
 
 REFERENCES: Mapping[str, Reference] = {
     **zoo.REFERENCES,
+    **reductions_reference.REFERENCES,
     **{name: _attention(name) for name in ATTENTION},
     "attention-3pass-gqa": _gqa,
     "attention-1pass-gqa": _gqa,
