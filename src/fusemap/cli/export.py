@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PICTURES = ("svg", "png", "pdf")
 
 
-@click.group("export", short_help="Write a cascade as LaTeX or as a graph.")
+@click.group("export", short_help="Write a cascade as LaTeX, as a graph or as NumPy code.")
 def command() -> None:
     """Write a cascade in a format of other programs.
 
@@ -54,6 +54,27 @@ def latex_command(cascade: str, target: str | None, as_json: bool) -> None:
     loaded = load(cascade)
     text = latex(loaded)
     _give(f"{text}\n".encode(), target, {"format": "latex", "cascade": loaded.name, "latex": text}, as_json=as_json)
+
+
+@command.command("numpy", short_help="The cascade as a Python function that needs NumPy alone.")
+@click.argument("cascade", metavar="CASCADE")
+@click.option("--out", "target", metavar="FILE", help="Write to this file instead of standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def numpy_command(cascade: str, target: str | None, as_json: bool) -> None:
+    """Write CASCADE (a built-in name or a file) as a Python file with one function of its inputs.
+
+    Iterative ranks are loops with running values, filters are masks, sums of products are np.einsum. Cascades
+    that read at coordinates that are data are refused.
+
+    \b
+    Example:
+      fusemap export numpy attention-1pass --out attention.py
+    """
+    from fusemap.einsum_cascade.emit.numpy_text import numpy_source
+
+    loaded = load(cascade)
+    text = numpy_source(loaded)
+    _give(text.encode(), target, {"format": "numpy", "cascade": loaded.name, "numpy": text}, as_json=as_json)
 
 
 @command.command("graph", short_help="The cascade's Einsums and reads, coloured by pass.")

@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "validate": ("fusemap.cli.validate:command", "Check the simulators against each other, and published numbers."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
         "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
-        "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX or as a graph."),
+        "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX, as a graph or as NumPy code."),
         "schema": ("fusemap.cli.schema:command", "Print the JSON schema of a file format."),
     }
 )

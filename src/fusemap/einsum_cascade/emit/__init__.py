@@ -1,0 +1,1 @@
+"""Cascades as programs that run without fusemap."""
