@@ -74,7 +74,7 @@ def _router(x: Arrays, sizes: Sizes) -> Arrays:
 
 REFERENCES: Mapping[str, Callable[[Arrays, Sizes], Arrays]] = {
     "entropy-attention": _entropy,
-    "variance-attention": _variance,
+    "attentive-statistics": _variance,
     "query-gradient": _query_gradient,
     "qk-norm-attention": _qk_norm,
     "layernorm-matmul": _layernorm_matmul,

@@ -1,4 +1,4 @@
-"""Every cascade of the library through `derive`, over every rank with more than one pass: what comes out, or why not."""
+"""Every cascade of the library through `derive`, over every rank with more than one pass: what comes out, or why."""
 
 from __future__ import annotations
 
