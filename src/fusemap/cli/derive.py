@@ -11,7 +11,7 @@ from fusemap.einsum_cascade.catalog import load
 from fusemap.einsum_cascade.derive.search import derive, most_passes
 
 
-@click.command("derive", short_help="Equivalent cascades with fewer passes, and the rules that give them.")
+@click.command("derive", short_help="Equivalent cascades with fewer passes, rule by rule.")
 @click.argument("cascade", metavar="CASCADE")
 @click.option("--rank", metavar="R", help="The rank to pass over less often; by default the one with most passes.")
 @click.option(

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "analyze": ("fusemap.cli.analyze:command", "Passes that a cascade needs, whatever the mapping, and why."),
         "derive": (
             "fusemap.cli.derive:command",
-            "Equivalent cascades with fewer passes, and the rules that give them.",
+            "Equivalent cascades with fewer passes, rule by rule.",
         ),
         "run": ("fusemap.cli.run:command", "Execute a cascade on NumPy arrays."),
         "evaluate": ("fusemap.cli.evaluate:command", "Cycles, energy and traffic of a cascade on an accelerator."),
@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
         "regress": ("fusemap.cli.regress:command", "Record numbers in a baseline, and check that none moved."),
-        "validate": ("fusemap.cli.validate:command", "Check the simulators against each other, and published numbers."),
+        "validate": ("fusemap.cli.validate:command", "Check simulators, published numbers and executed kernels."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
         "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
         "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX, as a graph or as NumPy code."),

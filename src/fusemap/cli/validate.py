@@ -26,7 +26,7 @@ CHECKS = ("simulators", "published", "cuda", "all")
 PICTURES = ("png", "pdf", "svg")
 
 
-@click.command("validate", short_help="Check the models against each other, published numbers and kernels.")
+@click.command("validate", short_help="Check simulators, published numbers and executed kernels.")
 @click.argument("check", type=click.Choice(CHECKS))
 @click.option("--figure", metavar="FILE", help="Draw the simulators' or the kernels' cross-check (.png, .pdf, .svg).")
 @click.option("--kernel", "kernels", metavar="NAME", multiple=True, help="Of the kernels only this (repeatable).")
