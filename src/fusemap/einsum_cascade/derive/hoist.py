@@ -60,19 +60,19 @@ def hoisted(draft: Draft, rank: str) -> Draft:
 
 def expanded(draft: Draft, rank: str) -> Draft:
     """As `hoisted` for sums of terms that separate into what is complete before and what is not: one sum for each."""
-    draft = replace(draft, cascade=_with_functions_apart(draft.cascade, rank))
-    roles = roles_of(draft.cascade, rank)
+    apart = replace(draft, cascade=_with_functions_apart(draft.cascade, rank))
+    roles = roles_of(apart.cascade, rank)
     for name in roles.dependent:
-        found = _powers(roles, roles.einsums[name])
+        found = _separate(roles, roles.einsums[name])
         if found is not None:
             parts, outer = found
             step = Step(
-                rule="hoist",
+                rule="separate",
                 applied=(name,),
                 identity=f"sum of c0*a0 + c1*a1 + ... = c0 * sum a0 + c1 * sum a1 + ...: "
                 f"{outer.name} = {format_expr(outer.expr)}",
             )
-            cascade = _replaced(draft.cascade, name, (*parts, outer))
+            cascade = _replaced(apart.cascade, name, (*parts, outer))
             return expanded(Draft(cascade=cascade, steps=(*draft.steps, step)), rank)
     return draft
 
@@ -164,8 +164,8 @@ def inlined(roles: Roles, expr: Expr) -> Expr:
     return mapped(expr, change)
 
 
-def _powers(roles: Roles, einsum: Einsum) -> tuple[list[Einsum], Einsum] | None:
-    """Sums of the coefficients of a polynomial in finished statistics, and the Einsum that evaluates it."""
+def _separate(roles: Roles, einsum: Einsum) -> tuple[list[Einsum], Einsum] | None:
+    """Sums of what is not finished in each term, and the Einsum that puts them together; None where that fails."""
     if einsum.reduce is None or einsum.reduce.operator != "sum" or conditions_of(einsum):
         return None
     reduced = {str(v.var) for v in einsum.reduce.variables}

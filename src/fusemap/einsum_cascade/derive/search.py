@@ -14,6 +14,7 @@ from fusemap.einsum_cascade.derive.hoist import expanded, hoisted
 from fusemap.einsum_cascade.derive.roles import CannotStreamError, roles_of
 from fusemap.einsum_cascade.derive.step import Draft, Step
 from fusemap.einsum_cascade.derive.stream import Form, streamed
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.passes.analyze import analyze
 from fusemap.einsum_cascade.passes.footprints import joint_footprint
@@ -104,6 +105,15 @@ class Derivation:
             "refused": [c.to_json() for c in self.refused],
             "reasons": list(self.reasons),
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the candidates, best first."""
+        rows = [
+            [c.name, str(c.passes), f"{c.operations:,}", c.rules, "as the original" if c.gate.safe else "see its gate"]
+            for c in self.candidates
+        ]
+        caption = f"{self.original.name}: {self.passes} passes over {self.rank}"
+        return table_html(caption, ["cascade", "passes", "operations", "rules", "accuracy"], rows)
 
     def named(self, name: str) -> Derived:
         """The candidate of that name, or of the name without that of the cascade; InputError with the nearest one."""
