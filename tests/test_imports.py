@@ -26,7 +26,8 @@ LAYERS = (  # a module may import from its own part and from layers further righ
     ("einsum_cascade", "archspec"),
     ("diagnostics", "version"),
 )
-FACADE = ("fusemap", "fusemap.__main__", "fusemap.cascades", "fusemap.loading")  # may import anything
+MAY_IMPORT_ANYTHING = ("__main__", "cascades", "loading", "pictures", "widgets")
+FACADE = ("fusemap", *(f"fusemap.{name}" for name in MAY_IMPORT_ANYTHING))
 HEAVY = ("numpy", "sympy", "pandas", "matplotlib", "networkx", "pydantic")
 
 

@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
+from store_cases import write_store
 
 import fusemap as fm
 from fusemap.einsum_cascade.latex import inline
@@ -74,6 +76,46 @@ def test_an_execution_is_a_table_of_its_outputs() -> None:
     assert [float(c) for c in cells[2:]] == pytest.approx([values.min(), values.mean(), values.max()], rel=1e-5)
     empty = fm.run(parse("shape W = 9\ninput A[k]\nZ[k] = A[k] for k >= W"), {"K": 2})
     assert re.findall(r"<td[^>]*>(.*?)</td>", empty._repr_html_())[2:] == ["-"] * 3
+
+
+def rows_of(shown: str) -> list[list[str]]:
+    """The cells of a table's rows."""
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(<td.*?)</tr>", shown)]
+
+
+def test_a_derivation_is_a_table_of_its_candidates() -> None:
+    found = fm.derive("softmax", "K")
+    rows = rows_of(found._repr_html_())
+    assert [row[0] for row in rows] == [c.name for c in found.candidates]
+    assert rows[0][1:3] == [str(found.candidates[0].passes), f"{found.candidates[0].operations:,}"]
+    assert "3 passes over K" in text_of(found._repr_html_())
+
+
+def test_a_simulation_is_the_way_from_the_formula() -> None:
+    found = fm.simulate("attention-1pass", arch="fusemax-cloud", workload="BERT@4K", dataflow="fusemax-binding")
+    numbers = [int(cells[1].replace(",", "")) for cells in rows_of(found._repr_html_())]
+    assert (numbers[0], numbers[-1]) == (found.closed_form_cycles, round(found.cycles))
+    assert abs(sum(numbers[:-1]) - numbers[-1]) <= len(numbers)  # each is rounded
+
+
+def test_a_study_is_its_claims() -> None:
+    rows = rows_of(fm.reproduce("fusemax")._repr_html_())
+    assert rows[0] == ["attention speed-up over FLAT", "6.7", "6.723"] and len(rows) > 4
+
+
+def test_a_front_is_a_table_with_the_axes_that_differ(tmp_path: Path) -> None:
+    designs = [{"pe": n, "latency_s": 4.0 / n, "energy_pj": n * 1e12} for n in (1, 2, 4)]
+    store = write_store(tmp_path / "s.sqlite", [*designs, {"pe": 8, "latency_s": 5.0, "energy_pj": 5e12}])
+    found = fm.pareto(store)
+    assert [row[-1] for row in rows_of(found._repr_html_())] == ["4", "2", "1"]
+    assert "3 of 4 rows" in text_of(found._repr_html_())
+
+
+def test_a_sweep_counts_its_statuses(tmp_path: Path) -> None:
+    spec = tmp_path / "one.yaml"
+    spec.write_text("cascade: attention-1pass\ndataflow: fusemax-binding\narch: fusemax-cloud\nworkload: BERT@4K\n")
+    found = fm.sweep(spec, out=tmp_path / "one.sqlite", jobs=1)
+    assert rows_of(found._repr_html_()) == [["ok", "1"]] and "1 of 1 points" in text_of(found._repr_html_())
 
 
 def test_a_table_escapes_its_cells() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.sim.timeline import Timeline
 
 
@@ -100,6 +101,11 @@ class Simulation:
         """The phase that takes most cycles."""
         return max(self.phases, key=lambda phase: phase.cycles)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: for each phase the way from the formula to the simulated cycles."""
+        caption = f"{self.cascade} on {self.arch}, {self.workload}, {self.dataflow} ({self.level} level)"
+        return table_html(caption, ["", "cycles"], [row for phase in self.phases for row in _way(phase)])
+
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/simulate/1`."""
         return {
@@ -119,6 +125,13 @@ class Simulation:
             "phases": [_phase_json(phase) for phase in self.phases],
             "notes": list(self.notes),
         }
+
+
+def _way(phase: PhaseSimulation) -> list[list[str]]:
+    """Rows of a table: the formula, what each effect adds, the sum."""
+    added = [[a.words, f"{a.cycles:+,.0f}"] for a in phase.added]
+    formula = [f"phase {phase.name}: formula", f"{phase.closed_form_cycles:,.0f}"]
+    return [formula, *added, ["simulated", f"{phase.cycles:,.0f}"]]
 
 
 def _phase_json(phase: PhaseSimulation) -> dict[str, object]:

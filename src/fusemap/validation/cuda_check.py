@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusemap.diagnostics import InputError
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.validation.cuda_counts import ELEMENT_BYTES, SECTOR_BYTES, FlopKind, KernelRun, mul_add
 from fusemap.validation.cuda_gpu_check import GpuRow, check_recording
 from fusemap.validation.cuda_gpu_recording import RecordingModel, recordings
@@ -124,6 +125,21 @@ class CudaCheck:
     def executed(self) -> frozenset[Executor]:
         """The executors that ran at least one kernel."""
         return frozenset(e for check in self.checks for e in check.errors)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: for each kernel the predictions that hold, and the error of its output."""
+        rows = [
+            [
+                check.kernel,
+                str(check.prediction.proven),
+                f"{sum(c.holds(e) for c in check.counts for e in c.executed):,}",
+                f"{sum(len(c.executed) for c in check.counts):,}",
+                ", ".join(f"{e} {error:.0e}" for e, error in check.errors.items()) or "not executed",
+            ]
+            for check in self.checks
+        ]
+        headers = ["kernel", "passes proven", "counts as predicted", "counts", "relative error"]
+        return table_html("kernels, executed", headers, rows)
 
     def to_json(self) -> dict[str, object]:
         """The check as a JSON object."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fusemap.diagnostics import input_error
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.validation.pareto_front import Running
 from fusemap.validation.store_filter import parse_filter
 from fusemap.validation.store_layout import Layout, layout_of
@@ -75,6 +76,17 @@ class Pareto:
         """How many rows have the same values of all objectives as an earlier one of their front."""
         fronts = [{tuple(row[c] for c in self.columns) for row in front.rows} for front in self.fronts]
         return sum(len(f.rows) - len(different) for f, different in zip(self.fronts, fronts, strict=True))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first rows of each front, with the axes that differ."""
+        return "".join(self._table(front) for front in self.fronts)
+
+    def _table(self, front: Front, most: int = 8) -> str:
+        varied = [a for a in self.layout.axes if len({row[a] for row in front.rows}) > 1]
+        columns = [*self.columns, *(a for a in varied if a not in self.columns)]
+        caption = f"{front.name or self.layout.name}: {len(front.rows):,} of {front.candidates:,} rows"
+        rows = [[shown(c, row[c]) for c in columns] for row in front.rows[:most]]
+        return table_html(caption, [words_of(c) for c in columns], rows)
 
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/pareto/1`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.validation.end_to_end import end_to_end, linear_attempts
 from fusemap.validation.pareto_study import pareto_attempts
 from fusemap.validation.published import Comparison, Published, load_published
@@ -71,6 +72,14 @@ class Reproduction:
     def agrees(self) -> bool:
         """Whether every row was evaluated and every published value met; only `published` has to meet them."""
         return not self.failures and (self.accounting != "published" or not self.disagreements)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline claims, computed and published."""
+        rows = [
+            [c.claim.claim, f"{c.published.value:g}" if c.published else "-", f"{c.claim.computed:.4g}"]
+            for c in self.claims
+        ]
+        return table_html(f"{self.study.name} ({self.accounting})", ["claim", "published", "computed"], rows)
 
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/reproduce/1`."""

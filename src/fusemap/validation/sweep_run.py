@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fusemap.archspec.batches import Index
+from fusemap.einsum_cascade.notebook import table_html
 from fusemap.validation.sweep_points import OK, UNPRICED
 from fusemap.validation.sweep_spec import Sweep
 from fusemap.validation.sweep_store import Store
@@ -57,6 +58,11 @@ class SweepRun:
     def useful(self) -> bool:
         """True when some point has numbers."""
         return any(self.statuses.get(status) for status in (OK, UNPRICED))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many points have which status."""
+        caption = f"{self.name}: {self.progress.done:,} of {self.progress.points:,} points"
+        return table_html(caption, ["status", "points"], [[s, f"{n:,}"] for s, n in self.statuses.items()])
 
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/sweep/1`."""
