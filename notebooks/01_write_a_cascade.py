@@ -21,6 +21,8 @@ import numpy as np
 
 import fusemap as fm
 from fusemap.einsum_cascade import parse
+from fusemap.validation.sliders import chunks
+from fusemap.widgets import chunk_slider
 
 # %% [markdown]
 # ## Write it
@@ -71,8 +73,8 @@ except fm.InputError as error:
 # ## Count
 #
 # A pass ends where something is complete only after all keys were seen. The exponentials wait for the maximum, the
-# weights for the sum. So scores are traversed three times, whatever the mapping: the table has the count, a schedule that
-# reaches it, and the count if everything derived is stored. The proof is below it.
+# weights for the sum. So scores are traversed three times, whatever the mapping: the table has the count, a schedule
+# that reaches it, and the count if everything derived is stored. The proof is below it.
 
 # %%
 counted = fm.analyze(mine)
@@ -86,8 +88,8 @@ counted
 fm.graph(mine)
 
 # %% [markdown]
-# Three passes mean that a row of scores waits on chip, or that scores are spilled or computed again. A row grows with the
-# keys M:
+# Three passes mean that a row of scores waits on chip, or that scores are spilled or computed again. A row grows with
+# the keys M:
 
 # %%
 print("elements live at once for a query:", counted.joint.count)
@@ -134,12 +136,9 @@ print(*softmax.reasons)
 # %% [markdown]
 # ## How long a chunk?
 #
-# Long chunks hold more at once, short ones correct more often. In a notebook the slider moves the mark. From 256 keys on the
+# Long chunks hold more at once, short ones correct more often. The slider moves the mark. From 256 keys on the
 # corrections are below a thousandth of all operations.
 
 # %%
-from fusemap.validation.sliders import chunks
-from fusemap.widgets import chunk_slider
-
 assert {c.keys: c for c in chunks(4096)}[256].extra < 0.001
 chunk_slider(4096)
