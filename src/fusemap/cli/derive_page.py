@@ -18,7 +18,7 @@ def page(found: Derivation, shown: Derived | None) -> str:
 
 
 def _blocks(found: Derivation, shown: Derived | None) -> Iterator[str]:
-    yield _head(found)
+    yield heading(found)
     if found.candidates:
         yield _candidates(found)
     if shown is not None:
@@ -29,7 +29,8 @@ def _blocks(found: Derivation, shown: Derived | None) -> Iterator[str]:
     yield _cannot(found)
 
 
-def _head(found: Derivation) -> str:
+def heading(found: Derivation) -> str:
+    """Passes before, and what was found."""
     start = f"{found.original.name}: {_passes(found.passes)} over {found.rank}"
     best = found.best
     if best is None:

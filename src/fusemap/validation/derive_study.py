@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 from fusemap.einsum_cascade.catalog import load, names
 from fusemap.einsum_cascade.derive.gate import Gate
-from fusemap.einsum_cascade.derive.search import Derivation, Derived, derive
+from fusemap.einsum_cascade.derive.search import Derivation, derive
 from fusemap.einsum_cascade.passes.analyze import analyze
 from fusemap.einsum_cascade.scope import (
     accesses,
@@ -132,15 +132,14 @@ def row_of(name: str, rank: str) -> StudyRow:
 
 
 def accuracy(gate: Gate) -> tuple[str, ...]:
-    """Where a candidate is less accurate than the original, with its verdict: empty where it is as good everywhere."""
-    return tuple(f"{r.verdict} at {r.name}" for r in gate.regimes if r.verdict != "equal")
-
-
-def better(found: Derivation) -> Derived | None:
-    """Where the best candidate is not safe, the safe one with fewest passes, if it has fewer than the original."""
-    if found.best is None or found.best.gate.safe:
-        return None
-    return next((c for c in found.candidates if c.gate.safe and c.passes < found.passes), None)
+    """Where a candidate is less accurate than the original, with its verdict, and where the original itself fails."""
+    found = []
+    for regime in gate.regimes:
+        if not regime.reference:
+            found.append(f"not finite at {regime.name}, as the original")
+        elif regime.verdict != "equal":
+            found.append(f"{regime.verdict} at {regime.name}")
+    return tuple(found)
 
 
 def _kind(found: Derivation) -> Kind:
