@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "plot": ("fusemap.cli.plot:command", "Draw fronts, sensitivities, heat maps and traffic of a sweep."),
         "simulate": ("fusemap.cli.simulate:command", "Run a mapping and its binding in time; write a timeline."),
         "explain": ("fusemap.cli.explain:command", "Show where a number comes from."),
+        "report": ("fusemap.cli.report:command", "Write one evaluation as a self-contained HTML page."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
         "regress": ("fusemap.cli.regress:command", "Record numbers in a baseline, and check that none moved."),
         "validate": ("fusemap.cli.validate:command", "Check simulators, published numbers and executed kernels."),

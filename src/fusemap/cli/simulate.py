@@ -246,6 +246,11 @@ def _stretch(phase: PhaseSimulation, timeline: Timeline, given: str | None) -> t
                 hint="record more iterations with --record",
             )
         return first * timeline.ticks_per_cycle, last * timeline.ticks_per_cycle
+    return steady(phase, timeline)
+
+
+def steady(phase: PhaseSimulation, timeline: Timeline) -> tuple[int, int]:
+    """First and last tick of four iterations in the steady state, or of what there is."""
     work = [span for span in timeline.spans if span.kind == "work"]
     name = work[0].name if work else ""
     starts = [span.start for span in work if span.name == name]

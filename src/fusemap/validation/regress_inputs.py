@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any
 
 from fusemap.archspec.archs import find_arch
@@ -154,3 +155,17 @@ def _workload(reference: str) -> tuple[Workload, object]:
 def _dataflow(reference: str) -> tuple[Dataflow, object]:
     found = load_dataflow(reference)
     return found, [found.document.data, [sorted(row.items()) for row in read_table(found)]]
+
+
+_READERS: Mapping[str, Callable[[str], tuple[Any, object]]] = MappingProxyType(
+    {"cascade": _cascade, "arch": _arch, "workload": _workload, "dataflow": _dataflow}
+)
+
+
+def digest(kind: str, reference: str) -> str:
+    """The digest of what a name or file stands for, with what it extends: the one that a baseline has.
+
+    >>> digest("workload", "BERT@4K") == digest("workload", "BERT@8K")
+    True
+    """
+    return _digest(_READERS[kind](reference)[1])
