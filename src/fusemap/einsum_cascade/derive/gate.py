@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.derive.field import in_field
+from fusemap.einsum_cascade.derive.roles import CannotStreamError, reads, roles_of
 from fusemap.einsum_cascade.interpreter import run
 from fusemap.einsum_cascade.scope import known_shapes, output_variables
 from fusemap.einsum_cascade.types import Cascade
@@ -97,15 +98,15 @@ class Trial:
     rank: str
     sizes: Mapping[str, int]
 
-    def inputs(self, cascade: Cascade, regime: str) -> dict[str, Any]:
-        """Inputs of a regime; magnitudes and masks are of the inputs that own the rank."""
+    def inputs(self, cascade: Cascade, regime: str, only: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Inputs of a regime; magnitudes and masks are of the inputs that own the rank, or of `only` some of them."""
         random = np.random.default_rng(_SEED)
         made: dict[str, Any] = {}
         for given in cascade.inputs:
             shape = tuple(self.sizes[str(v).upper()] for v in output_variables(given))
             values: NDArray[Any] = random.standard_normal(shape)
             variables = [str(v).upper() for v in output_variables(given)]
-            if self.rank in variables:
+            if self.rank in variables and (not only or str(given.tensor) in only):
                 values = _scaled(values, regime)
                 values = self._masked(values, variables.index(self.rank), regime)
             made[str(given.tensor)] = values
@@ -157,7 +158,7 @@ def gate(original: Cascade, derived: Cascade, trial: Trial, *, inner: str | None
     more = {} if inner is None else {inner: CHUNK}
     known = _originals(original, trial.rank, tuple(trial.sizes.items()))
     base = {n: s for n, s in trial.sizes.items() if not _is_product(original, n)}
-    regimes = tuple(_regime(derived, {**base, **more}, name, of) for name, of in zip(REGIMES, known, strict=True))
+    regimes = tuple(_regime(derived, {**base, **more}, of) for of in known)
     return Gate(field=in_field(original, derived, trial.sizes, more), regimes=regimes)
 
 
@@ -165,6 +166,7 @@ def gate(original: Cascade, derived: Cascade, trial: Trial, *, inner: str | None
 class _Original:
     """Inputs of a regime, and what the original makes of them in long double and in float64."""
 
+    name: str
     inputs: Mapping[str, Any]
     wanted: Mapping[str, Any]
     first: Mapping[str, Any]
@@ -176,15 +178,36 @@ def _originals(original: Cascade, rank: str, sizes: tuple[tuple[str, int], ...])
     trial = Trial(rank=rank, sizes=dict(sizes))
     base = {n: s for n, s in sizes if not _is_product(original, n)}
     found = []
-    for name in REGIMES:
-        inputs = trial.inputs(original, name)
+    for name, only in (*((name, frozenset[str]()) for name in REGIMES), *_alone(original, rank)):
+        inputs = trial.inputs(original, name, only)
         wanted = run(original, base, inputs, dtype=np.longdouble)
-        found.append(_Original(inputs=inputs, wanted=wanted, first=run(original, base, inputs)))
+        found.append(_Original(name=name, inputs=inputs, wanted=wanted, first=run(original, base, inputs)))
     return tuple(found)
 
 
-def _regime(derived: Cascade, sizes: Mapping[str, int], name: str, of: _Original) -> Regime:
-    wanted, first = of.wanted, of.first
+def _alone(cascade: Cascade, rank: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """A regime for the inputs that statistics are taken of, where others have the rank too.
+
+    Large values of those others make the outputs large, and small the relative error of what cancels in a statistic.
+    """
+    try:
+        roles = roles_of(cascade, rank)
+    except CannotStreamError:
+        return
+    pending = [name for after in roles.after.values() for name in after]
+    found: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += reads(roles.einsums[name]) if name in roles.einsums else []
+    owners = {str(a.tensor) for a in cascade.inputs if roles.is_stream(str(a.tensor))}
+    if found & owners and owners - found:
+        yield f"{REGIMES[2]} in {', '.join(sorted(found & owners))} alone", frozenset(found & owners)
+
+
+def _regime(derived: Cascade, sizes: Mapping[str, int], of: _Original) -> Regime:
+    name, wanted, first = of.name, of.wanted, of.first
     try:
         found = run(derived, sizes, of.inputs)
     except InputError:
