@@ -33,7 +33,12 @@ TABLE = {
     "3pass-spilled": (65_536, 1, 8_192, 65_536, 8_527_872),
 }
 PROVEN = {"3pass": 3, "3pass-spilled": 3, "2pass": 2, "agent": 2}  # others: 1
-CASES = [(name, sizes) for name in kernel_names() for sizes in checked_sizes(name)]
+QUICK = [(name, sizes) for name in kernel_names() for sizes in (checked_sizes(name)[0], checked_sizes(name)[-1])]
+CASES = [
+    pytest.param(name, sizes, marks=() if (name, sizes) in QUICK else pytest.mark.slow)
+    for name in kernel_names()
+    for sizes in checked_sizes(name)
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +70,9 @@ def test_passes_are_those_that_analyze_proves(name: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize(("name", "sizes"), CASES, ids=["-".join(map(str, (n, *s.values()))) for n, s in CASES])
+@pytest.mark.parametrize(
+    ("name", "sizes"), CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x.values()))
+)
 def test_kernels_do_what_is_predicted(name: str, sizes: dict[str, int]) -> None:
     recorded = load_kernel(name, sizes).constants == load_kernel(name).constants  # others need a compiler
     found = check_kernel(load_kernel(name, sizes), executors=("source", "ptx") if recorded else ("source",))

@@ -234,7 +234,7 @@ TERMS = (
 OUTPUTS = ("F[p]", "F[p] + T[p]", "F[p] / (1 + square(T[p]))")
 
 
-@settings(max_examples=16)
+@settings(max_examples=8)
 @given(st.sampled_from(STATISTICS), st.sampled_from(BETWEEN), st.sampled_from(TERMS), st.sampled_from(OUTPUTS))
 def test_random_cascades_keep_their_function(statistic: str, between: str, term: str, output: str) -> None:
     check_composed(statistic, between, term, output)

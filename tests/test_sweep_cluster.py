@@ -94,7 +94,7 @@ def test_an_address_without_a_scheduler_is_an_input_error(
 
 
 def test_workers_of_another_version_are_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fm, "__version__", "9.9.9")
+    monkeypatch.setattr("fusemap.validation.sweep_dask.VERSION", "9.9.9")
     with pytest.raises(fm.InputError, match=r"has fusemap [\d.]+, this is 9\.9\.9"):
         connected(sweep(SMALL), address)
 

@@ -94,7 +94,7 @@ def test_a_store_is_not_overwritten_and_resumes_only_its_own_sweep(
 def test_a_store_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, store = spec_file(tmp_path), store_of(tmp_path)
     fm.sweep(spec, out=store, jobs=1)
-    monkeypatch.setattr(fm, "__version__", "9.9.9")
+    monkeypatch.setattr("fusemap.validation.sweep_store.VERSION", "9.9.9")
     with pytest.raises(fm.InputError, match=r"was written by fusemap [\d.]+, this is 9\.9\.9"):
         fm.sweep(spec, out=store, jobs=1, resume=True)
 
@@ -249,12 +249,14 @@ def test_ctrl_c_leaves_a_store_that_resumes(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["results.sqlite", "space.yaml"]
 
 
-def test_three_kills_and_a_resume_are_an_uninterrupted_run(tmp_path: Path) -> None:
-    script = [sys.executable, str(ROOT / "benchmarks/sweep_faults.py"), "--kills", "3", "--points", "1000"]
+@pytest.mark.parametrize(("kills", "points"), [(1, 300), pytest.param(3, 1000, marks=pytest.mark.slow)])
+def test_kills_and_a_resume_are_an_uninterrupted_run(kills: int, points: int, tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "benchmarks/sweep_faults.py"), "--kills", str(kills), "--points", str(points)]
     done = subprocess.run([*script, "--folder", str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every point once" in done.stdout
-    assert int(re.search(r"(\d+) one with workers", done.stdout)[1]) > 0  # type: ignore[index]
+    with_workers = int(re.search(r"(\d+) one with workers", done.stdout)[1])  # type: ignore[index]
+    assert with_workers > 0 or kills == 1
 
 
 @pytest.mark.parametrize(
