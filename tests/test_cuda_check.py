@@ -214,7 +214,7 @@ def dram_of_k(found: Prediction) -> float:
 
 @needs_compiler
 def test_the_page(fusemap: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_check, "checked_sizes", lambda _: (SMALL, {"P": 32, "M": 64}))
+    monkeypatch.setattr(cuda_check, "checked_sizes", lambda *_: (SMALL, {"P": 32, "M": 64}))
     outcome = fusemap("validate", "cuda", "--kernel", "3pass", "--kernel", "1pass-warp")
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert outcome.code == 0
@@ -231,8 +231,8 @@ def test_a_disagreement_is_marked_and_ends_with_1(
     fusemap: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = edited(load_kernel("1pass", SMALL), "RD *= PRM;", "")
-    monkeypatch.setattr(cuda_check, "load_kernel", lambda name, sizes: broken)
-    monkeypatch.setattr(cuda_check, "checked_sizes", lambda _: (SMALL,))
+    monkeypatch.setattr(cuda_check, "load_kernel", lambda name, sizes, **_: broken)
+    monkeypatch.setattr(cuda_check, "checked_sizes", lambda *_: (SMALL,))
     outcome = fusemap("validate", "cuda", "--kernel", "1pass")
     assert outcome.code == 1 and "2 disagreements" in outcome.out
     assert "no PTX is recorded" in outcome.out and " !" in outcome.out
