@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusemap.mappers.interleave import Interleaving
     from fusemap.mappers.modulo import Schedule
     from fusemap.sim.simulation import Simulation
+    from fusemap.sim.timeline import Timeline
     from fusemap.validation.cuda_check import CudaCheck
     from fusemap.validation.pareto import Pareto
     from fusemap.validation.reproduction import Reproduction
@@ -94,17 +95,22 @@ def tornado(
     return Picture(render_tornado(bars(fspath(store), y=y, base=base, where=where), "png"))
 
 
-def timeline(found: Simulation, first: int, last: int) -> Picture:
-    """The longest phase of a simulation between two cycles; InputError where none was recorded."""
+def timeline(found: Simulation | Timeline, first: float | None = None, last: float | None = None) -> Picture:
+    """Who worked on what between two cycles: the longest phase of a simulation, or a timeline of the cycle level.
+
+    Without cycles all that was recorded. InputError where that is nothing.
+    """
     from fusemap.diagnostics import input_error
-    from fusemap.sim.timeline_window import window
+    from fusemap.sim.simulation import Simulation
+    from fusemap.sim.timeline_window import extent, window
     from fusemap.validation.timeline_figure import render_timeline
 
-    recorded = found.longest.timeline
+    recorded = found.longest.timeline if isinstance(found, Simulation) else found
     if recorded is None:
         raise input_error("the simulation recorded nothing", hint="simulate with record=8")
-    ticks = recorded.ticks_per_cycle
-    return Picture(render_timeline(window(recorded, first * ticks, last * ticks), "png"))
+    ends = zip(extent(recorded), (first, last), strict=True)
+    start, end = (tick if cycle is None else round(cycle * recorded.ticks_per_cycle) for tick, cycle in ends)
+    return Picture(render_timeline(window(recorded, start, end), "png"))
 
 
 def waterfall(found: Schedule, pattern: Interleaving | None = None) -> Picture:
