@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from fusemap.cli.main import main
 
-WRITES = {"--out", "--trace", "--figure", "--waterfall", "--resume", "--markdown", "--html"}
+WRITES = {"--out", "--trace", "--figure", "--waterfall", "--resume", "--markdown", "--html", "--numpy", "--cuda"}
 WIDTH = {"COLUMNS": "100"}
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Outcome
+from derived_cascades import derived
 from examples import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -17,8 +17,7 @@ from interpreter_programs import Program, programs
 from test_interpreter_random import inputs_for
 
 from fusemap.diagnostics import InputError
-from fusemap.einsum_cascade import load, names, parse
-from fusemap.einsum_cascade.derive.search import Derivation, derive
+from fusemap.einsum_cascade import format_cascade, load, names, parse
 from fusemap.einsum_cascade.emit.names import names_of
 from fusemap.einsum_cascade.emit.numpy_text import numpy_source
 from fusemap.einsum_cascade.emit.sizes import sizes_of
@@ -45,11 +44,6 @@ DERIVED = (
     ("cascade-1", "K"),
     ("rmsnorm-matmul", "K"),
 )
-
-
-@cache
-def derivation(name: str, rank: str) -> Derivation:
-    return derive(load(name), rank)
 
 
 def executed(cascade: Cascade, text: str, sizes: Mapping[str, int], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,10 +87,10 @@ def apart(
 
 @pytest.mark.parametrize(("name", "rank"), DERIVED)
 def test_every_derived_cascade(name: str, rank: str) -> None:
-    found = derivation(name, rank).candidates
+    found = derived(name, rank)
     assert found
-    for candidate in found:
-        assert difference(candidate.cascade) < 1e-12, candidate.text
+    for candidate in found.values():
+        assert difference(candidate) < 1e-12, format_cascade(candidate)
 
 
 @settings(max_examples=12)
@@ -104,7 +98,7 @@ def test_every_derived_cascade(name: str, rank: str) -> None:
 def test_sizes_follow_from_the_inputs(chunks: int, chunk: int, queries: int, features: int) -> None:
     sizes = {"M": chunks * chunk, "M0": chunk, "P": queries, "E": features, "F": features + 1}
     for name, suffix in (("attention-3pass", "hoist-scan-2"), ("attention-3pass-causal", "hoist-tree-2")):
-        found = derivation(name, "M").named(suffix).cascade
+        found = derived(name, "M")[suffix]
         assert difference(found, sizes) < 1e-12
 
 
@@ -154,7 +148,7 @@ PLANTED = [
 
 @pytest.mark.parametrize(("name", "suffix", "right", "wrong"), PLANTED, ids=range(len(PLANTED)))
 def test_a_wrong_emission_is_seen(name: str, suffix: str, right: str, wrong: str) -> None:
-    cascade = derivation(name, "M").named(suffix).cascade
+    cascade = derived(name, "M")[suffix]
     text = numpy_source(cascade)
     assert right in text, text
     sizes = {"M": 24, "P": 17, "H": 6, "G": 2} if "gqa" in name else {"M": 24, "M0": 4, "P": 17}
@@ -162,8 +156,8 @@ def test_a_wrong_emission_is_seen(name: str, suffix: str, right: str, wrong: str
 
 
 def test_the_text_is_that_of_a_reader() -> None:
-    found = derivation("attention-3pass", "M").named("hoist-scan-2")
-    text = numpy_source(found.cascade, notes=["correct SD: h = exp(GM - GM')"])
+    found = derived("attention-3pass", "M")["hoist-scan-2"]
+    text = numpy_source(found, notes=["correct SD: h = exp(GM - GM')"])
     for line in (
         "def attention_3pass_hoist_scan_2(Q, K, V, *, M0):",
         "    BK = K.reshape(E, M1, M0)",
@@ -179,7 +173,7 @@ def test_the_text_is_that_of_a_reader() -> None:
 
 
 def test_wrong_shapes_are_one_message() -> None:
-    cascade = derivation("attention-3pass", "M").named("hoist-scan-2").cascade
+    cascade = derived("attention-3pass", "M")["hoist-scan-2"]
     scope: dict[str, Any] = {}
     exec(numpy_source(cascade), scope)
     attend = scope["attention_3pass_hoist_scan_2"]
@@ -210,12 +204,12 @@ def test_an_operator_of_ones_own_is_refused() -> None:
 
 
 def test_the_commands_write_it(fusemap: Run, tmp_path: Path) -> None:
-    path = tmp_path / "attention.py"
-    outcome = fusemap("derive", "attention-3pass", "--show", "hoist-scan-2", "--numpy", str(path))
+    path = tmp_path / "softmax.py"
+    outcome = fusemap("derive", "softmax", "--show", "scan", "--numpy", str(path))
     assert outcome.code == 0 and outcome.out.endswith(f"wrote {path}\n")
-    found = derivation("attention-3pass", "M").named("hoist-scan-2").cascade
     text = path.read_text(encoding="utf-8")
-    assert difference(found, text=text) < 1e-12 and "- correct SD: f(x, s') = h(s, s') f(x, s)" in text
+    assert difference(derived("softmax", "K")["scan"], text=text) < 1e-12
+    assert "- correct SD: f(x, s') = h(s, s') f(x, s)" in text
     assert fusemap("export", "numpy", "softmax-online").out == numpy_source(load("softmax-online"))
     document = fusemap("export", "numpy", "softmax", "--json").json()
     assert document["format"] == "numpy" and document["numpy"] == numpy_source(load("softmax"))

@@ -24,6 +24,7 @@ from fusemap.einsum_cascade.derive.search import derive, most_passes
 @click.option("--safe", is_flag=True, help="Corrections that hold where whole chunks are masked.")
 @click.option("--out", metavar="FILE", help="Write the candidate that is shown as a cascade file.")
 @click.option("--numpy", "numpy_file", metavar="FILE", help="Write it as a NumPy function, a Python file.")
+@click.option("--cuda", "cuda_folder", metavar="DIR", help="Write it as a CUDA kernel with what predicts its counts.")
 @gains_options
 @click.option("--all", "every", is_flag=True, help="Instead of CASCADE: the whole library, every rank.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="With --all: the page of the documentation.")
@@ -35,6 +36,7 @@ def command(
     safe: bool,
     out: str | None,
     numpy_file: str | None,
+    cuda_folder: str | None,
     every: bool,
     as_markdown: bool,
     as_json: bool,
@@ -51,6 +53,7 @@ def command(
       fusemap derive attention-3pass --rank M
       fusemap derive attention-3pass --show tree-1 --out 2pass.cascade
       fusemap derive attention-3pass --numpy attention.py
+      fusemap derive attention-3pass --show hoist-scan-2 --cuda attention
       fusemap derive attention-3pass --arch fusemax-cloud --workload BERT@16K --figure gains.png
       fusemap derive --all
     """
@@ -62,7 +65,7 @@ def command(
     loaded = load(cascade)
     found = derive(loaded, rank or most_passes(loaded), safe=safe)
     shown = found.named(show) if show is not None else found.best
-    files = written(found, shown, cascade=out, numpy=numpy_file)
+    files = written(found, shown, cascade=out, numpy=numpy_file, cuda=cuda_folder)
     mapped = searched(found, hardware) if hardware.asked else None
     if as_json:
         emit_json(found.to_json() | ({"gains": mapped.to_json()} if mapped is not None else {}))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PICTURES = ("svg", "png", "pdf")
 
 
-@click.group("export", short_help="Write a cascade as LaTeX, as a graph or as NumPy code.")
+@click.group("export", short_help="Write a cascade as LaTeX, NumPy or a graph.")
 def command() -> None:
     """Write a cascade in a format of other programs.
 

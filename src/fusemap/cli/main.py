@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "validate": ("fusemap.cli.validate:command", "Check simulators, published numbers and executed kernels."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
         "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
-        "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX, as a graph or as NumPy code."),
+        "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX, NumPy or a graph."),
         "schema": ("fusemap.cli.schema:command", "Print the JSON schema of a file format."),
     }
 )

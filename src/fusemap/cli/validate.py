@@ -30,6 +30,7 @@ PICTURES = ("png", "pdf", "svg")
 @click.argument("check", type=click.Choice(CHECKS))
 @click.option("--figure", metavar="FILE", help="Draw the simulators' or the kernels' cross-check (.png, .pdf, .svg).")
 @click.option("--kernel", "kernels", metavar="NAME", multiple=True, help="Of the kernels only this (repeatable).")
+@click.option("--kernels", "folder", metavar="DIR", help="Not the package's kernels: those that DIR/kernels.yaml has.")
 @click.option("--size", "sizes", metavar="NAME=N", multiple=True, help="A size of the kernels, at these alone: P=64.")
 @click.option("--record", metavar="FILE", help="Measure the kernels on this machine's GPU first and write that here.")
 @click.option("--recording", "read", metavar="FILE", multiple=True, help="Hold this recording too (repeatable).")
@@ -38,6 +39,7 @@ def command(
     check: str,
     figure: str | None,
     kernels: tuple[str, ...],
+    folder: str | None,
     sizes: tuple[str, ...],
     record: str | None,
     read: tuple[str, ...],
@@ -54,12 +56,13 @@ def command(
       fusemap validate simulators
       fusemap validate cuda --kernel 3pass --size P=64 --size M=256
     """
-    _check_options(
-        check, figure, cuda_only={"--kernel": kernels, "--size": sizes, "--record": record, "--recording": read}
-    )
+    own = {"--kernel": kernels, "--kernels": folder, "--size": sizes, "--record": record, "--recording": read}
+    _check_options(check, figure, cuda_only=own)
+    if folder is not None and (record or read):
+        raise input_error("--kernels names files of yours, and recordings are of the package's kernels")
     crossed = cross_check(load_grid(), _progress) if check in ("simulators", "all") else None
     met = reproduce(load_bench(load_study("fusemax")), "published") if check in ("published", "all") else None
-    executed = _executed(kernels, parse_sizes(sizes), record, read) if check in ("cuda", "all") else None
+    executed = _executed(kernels, folder, parse_sizes(sizes), record, read) if check in ("cuda", "all") else None
     if figure is not None:
         write_whole(figure, _picture(suffix_of(figure, PICTURES), executed))
     agrees = all(found is None or found.agrees for found in (crossed, met, executed))
@@ -75,7 +78,7 @@ def command(
     return 0 if agrees else 1
 
 
-def _check_options(check: str, figure: str | None, cuda_only: dict[str, object]) -> None:
+def _check_options(check: str, figure: str | None, cuda_only: Mapping[str, object]) -> None:
     """InputError for an option that the check does not have."""
     if figure is not None:
         suffix_of(figure, PICTURES)
@@ -88,7 +91,7 @@ def _check_options(check: str, figure: str | None, cuda_only: dict[str, object])
 
 
 def _executed(
-    kernels: tuple[str, ...], sizes: Mapping[str, int], record: str | None, read: tuple[str, ...]
+    kernels: tuple[str, ...], folder: str | None, sizes: Mapping[str, int], record: str | None, read: tuple[str, ...]
 ) -> CudaCheck:
     """The kernels' cross-check, with the recordings that there are, are made or are given."""
     from pathlib import Path
@@ -96,6 +99,9 @@ def _executed(
     from fusemap.validation.cuda_check import check_kernels
     from fusemap.validation.cuda_gpu_recording import read_recording, recordings
 
+    if folder is not None:
+        own = Path(folder)
+        return check_kernels(kernels or None, [sizes] if sizes else None, folder=own, recorded={}, progress=_progress)
     found = {**recordings(), **{Path(file).name: read_recording(file) for file in read}}
     if record is not None:
         from fusemap.validation.cuda_gpu_run import record_gpu

@@ -25,7 +25,7 @@ def cuda_page(found: CudaCheck) -> list[str]:
 
 
 def _common(check: KernelCheck) -> str:
-    return " ".join(f"{name}={check.sizes[name]}" for name in ("P", "M", "E", "F"))
+    return " ".join(f"{name}={check.sizes[name]}" for name in ("P", "M", "E", "F") if name in check.sizes)
 
 
 def _table(checks: Sequence[KernelCheck]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -154,17 +155,20 @@ def check_kernels(
     kernels: Sequence[str] | None = None,
     sizes: Sequence[Mapping[str, int]] | None = None,
     *,
+    folder: Path | None = None,
     executors: Sequence[Executor] = EXECUTORS,
     recorded: Mapping[str, RecordingModel] | None = None,
     progress: Callable[[int, int], None] = lambda number, of: None,
 ) -> CudaCheck:
     """Every kernel at every set of sizes, by default all and those of `kernels.yaml`: first all at their first sizes.
 
-    `recorded` are measurements on GPUs by name, by default those that come with the package.
+    `folder` has other kernels than the package, with a `kernels.yaml`. `recorded` are measurements on GPUs by name, by
+    default those that come with the package.
     """
-    chosen = {name: checked_sizes(name) if sizes is None else tuple(sizes) for name in kernels or kernel_names()}
+    named = kernels or kernel_names(folder)
+    chosen = {name: checked_sizes(name, folder) if sizes is None else tuple(sizes) for name in named}
     most = max(map(len, chosen.values()))
-    cases = [load_kernel(name, of[i]) for i in range(most) for name, of in chosen.items() if i < len(of)]
+    cases = [load_kernel(name, of[i], folder=folder) for i in range(most) for name, of in chosen.items() if i < len(of)]
     checks = []
     for number, kernel in enumerate(cases):
         progress(number, len(cases))

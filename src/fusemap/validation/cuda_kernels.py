@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import Field
@@ -118,24 +119,25 @@ class Kernel:
     prediction: PredictionModel | None = None
 
 
-def kernel_names() -> tuple[str, ...]:
-    """The built-in kernels."""
-    return tuple(_model().kernels)
+def kernel_names(folder: Path | None = None) -> tuple[str, ...]:
+    """The built-in kernels, or those of a folder with a `kernels.yaml`."""
+    return tuple(_model(folder).kernels)
 
 
-def checked_sizes(name: str) -> tuple[Mapping[str, int], ...]:
+def checked_sizes(name: str, folder: Path | None = None) -> tuple[Mapping[str, int], ...]:
     """The sizes at which a kernel is held against its prediction. InputError: no such kernel."""
-    model = _model()
+    model = _model(folder)
     _check_name(name, model)
     return tuple(MappingProxyType(sizes) for sizes in model.kernels[name].checked or model.checked)
 
 
-def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
-    """A built-in kernel with its default sizes, some of them replaced.
+def load_kernel(name: str, sizes: Mapping[str, int] | None = None, *, folder: Path | None = None) -> Kernel:
+    """A built-in kernel, or one of a folder, with its default sizes, some of them replaced.
 
     InputError: no such kernel or size, or a size that does not divide as the kernel needs.
     """
-    model, document = _model(), _document()
+    document = _document(folder)
+    model = validate(document, KernelsModel)
     _check_name(name, model)
     found = model.kernels[name]
     own = tuple(dict.fromkeys((*model.sizes, *found.sizes)))
@@ -156,8 +158,8 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
     return Kernel(
         name=name,
         description=found.description,
-        source=_text(found.file),
-        cascade=found.cascade,
+        source=_text(found.file, folder),
+        cascade=_located(found.cascade, folder),
         sizes=MappingProxyType({key: int(names[key]) for key in own}),
         constants=MappingProxyType({key: int(names[key]) for key in found.constants}),
         shapes=MappingProxyType(
@@ -181,8 +183,20 @@ def load_kernel(name: str, sizes: Mapping[str, int] | None = None) -> Kernel:
         layouts=MappingProxyType({tensor: tuple(e.text for e in shape) for tensor, shape in found.tensors.items()}),
         softmax=found.softmax,
         analysed=(found.passes.tensor, found.passes.rank),
-        prediction=found.prediction,
+        prediction=_prediction(found.prediction, folder),
     )
+
+
+def _prediction(model: PredictionModel, folder: Path | None) -> PredictionModel:
+    """The files of a prediction, those of a folder with their whole path."""
+    compiled = model.compiled and _located(model.compiled, folder)
+    files = {"cascade": _located(model.cascade, folder), "mapping": _located(model.mapping, folder)}
+    return model.model_copy(update={**files, "compiled": compiled})
+
+
+def _located(file: str, folder: Path | None) -> str:
+    """The path of a file of the folder; what is none of its files stays a name of the package."""
+    return str((folder / file).resolve()) if folder is not None and (folder / file).is_file() else file
 
 
 def _check_name(name: str, model: KernelsModel) -> None:
@@ -209,13 +223,14 @@ def _whole(
     return int(value)
 
 
-def _model() -> KernelsModel:
-    return validate(_document(), KernelsModel)
+def _model(folder: Path | None = None) -> KernelsModel:
+    return validate(_document(folder), KernelsModel)
 
 
-def _document() -> Document:
-    return parse_document(_text(FILE), file=FILE)
+def _document(folder: Path | None = None) -> Document:
+    return parse_document(_text(FILE, folder), file=FILE if folder is None else str(folder / FILE))
 
 
-def _text(file: str) -> str:
-    return (resources.files("fusemap.validation") / "kernels" / file).read_text(encoding="utf-8")
+def _text(file: str, folder: Path | None = None) -> str:
+    found = (resources.files("fusemap.validation") / "kernels" if folder is None else folder) / file
+    return found.read_text(encoding="utf-8")

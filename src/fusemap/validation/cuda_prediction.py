@@ -108,6 +108,8 @@ def predict(kernel: Kernel, version: Version = "written", *, dataflow: Dataflow 
     entries = {launch.entry for launch in kernel.launches}
     moved, read, written = tensors(problem, mapping, machine.memories[0].name, entries)
     shows = {problem.shown(name): name for name in kernel.outputs}  # an output may be a view of what is stored
+    moved, unwritten = _shown_alone(kernel, moved, shows)
+    written -= unwritten
     copies = {e: m.copy_of for e, m in mapped.model.einsums.items() if m.copy_of}
     counted = operations(cascade, problem, copies)
     proven, stored = passes_of(kernel.cascade, *kernel.analysed)
@@ -131,6 +133,19 @@ def predict(kernel: Kernel, version: Version = "written", *, dataflow: Dataflow 
         seconds=max(counted["mul+add"] / peak_operations(machine), dram / bandwidth(machine)),
         notes=(*mapping.notes, *problem.notes),
     )
+
+
+def _shown_alone(
+    kernel: Kernel, moved: Mapping[str, TensorPrediction], shows: Mapping[str, str]
+) -> tuple[dict[str, TensorPrediction], int]:
+    """What threads move where an output shows the last of a running value, which alone is stored; words not stored."""
+    found, less = dict(moved), 0
+    for tensor, output in shows.items():
+        elements = math.prod(kernel.shapes[output])
+        if tensor != output and tensor in moved and elements < moved[tensor].stores and not moved[tensor].loads:
+            found[tensor] = replace(moved[tensor], stores=elements)
+            less += moved[tensor].stores - elements
+    return found, less
 
 
 @lru_cache(maxsize=1)

@@ -145,14 +145,14 @@ def operations(cascade: Cascade, problem: Problem, copies: Mapping[str, str]) ->
     """
     sizes = dict(problem.sizes)
     found: Counter[Operation] = Counter(dict.fromkeys(KINDS, 0))
-    continued = _continued(cascade)
+    going_on = continued(cascade)
     for space in problem.spaces:
         name = copies.get(space.name, space.name)
         counts = {c.kind + c.operator: c for c in _counts(cascade) if c.einsum == name}
         mapped = [c.at(sizes) for c in counts.values() if c.kind == "map"]
         for count in counts.values():
             number = count.at(sizes)
-            if count.kind == "reduce" and name not in continued:
+            if count.kind == "reduce" and name not in going_on:
                 number = max(mapped, default=space.points)  # operators are applied to each value that is reduced
             found.update(dict.fromkeys(_EXECUTED[count.operator], number))
     return dict(found)
@@ -171,7 +171,7 @@ def _counts(cascade: Cascade) -> tuple[OperationCount, ...]:
     return operation_counts(cascade)
 
 
-def _continued(cascade: Cascade) -> frozenset[str]:
+def continued(cascade: Cascade) -> frozenset[str]:
     """Einsums whose reduction goes on from a running value, into which its result is taken by the same operator.
 
     Where an operator takes the results of reductions alone, the first of them is what the others go on from.
