@@ -137,6 +137,6 @@ def _give(content: bytes, target: str | None, document: Mapping[str, object], *,
     if as_json:
         emit_json({"schema": "fusemap/export/1", **document})
     elif target is None:
-        click.echo(content, nl=False)
+        click.echo(content.decode(), nl=False)
     else:
         click.echo(f"written to {target}", err=True)
