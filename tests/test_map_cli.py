@@ -210,9 +210,10 @@ def test_one_seed_is_one_search() -> None:
     assert one.to_json() | {"seconds": 0} == two.to_json() | {"seconds": 0}
 
 
-def test_stopped_at_once_there_is_an_answer_without_any_dataflow() -> None:
+@pytest.mark.parametrize("cascade", ["attention-1pass", "attention-3pass"])  # with many cuts, and with one
+def test_stopped_at_once_there_is_an_answer_without_any_dataflow(cascade: str) -> None:
     of, machine = fm.load_workload("BERT@1K"), fm.load_arch("fusemax-cloud")
-    found = find_best(fm.load_cascade("attention-1pass"), machine, of, stop=lambda: True, dataflows=False)
+    found = find_best(fm.load_cascade(cascade), machine, of, stop=lambda: True, dataflows=False)
     assert found.best.name == "searched" and not found.proven and 0 < found.gap < math.inf
 
 

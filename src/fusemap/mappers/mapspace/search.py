@@ -194,6 +194,7 @@ def search(state: Search, *, limit: float = math.inf, known: Sequence[tuple[floa
     """
     run = _Run(state=state, known=known)
     run.push(_Entry(at=frozenset(), points=()))
+    run.bound = run.queue[0][0][0] if run.queue else math.inf  # also where `stop` lets no step be taken
     while run.queue and not state.setting.stop():
         if not run.step(limit):
             break
