@@ -10,8 +10,10 @@ import matplotlib.image
 import pytest
 
 import fusemap as fm
+from fusemap import pictures
 from fusemap.pictures import Picture
 from fusemap.validation import sliders
+from fusemap.validation.cuda_check import check_kernels
 from fusemap.widgets import chunk_slider, machine_sliders
 from fusemap.widgets import sliders as box_of
 
@@ -84,3 +86,24 @@ def test_a_picture_is_shown_at_its_size_on_paper(tmp_path: Path) -> None:
     assert picture._repr_png_() == (picture.png, {"width": 704}) and picture.pixels == (1280, 380)
     picture.save(tmp_path / "costs.png")
     assert (tmp_path / "costs.png").read_bytes() == picture.png
+
+
+def test_without_a_compiler_the_kernels_are_still_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = check_kernels(["1pass"], [{"P": 64, "M": 128, "E": 32, "F": 32}])
+    assert found.executed == {"ptx"} and "no C++ compiler" in found.checks[0].absent["source"]
+    assert "ptx" in found._repr_html_() and "source" not in found._repr_html_()
+    assert pictures.kernels(found).pixels[0] == 1400
+
+
+def test_a_timeline_is_drawn_between_cycles() -> None:
+    case = {"arch": "fusemax-cloud", "workload": "BERT@1K", "dataflow": "fusemax-binding"}
+    found = fm.simulate("attention-1pass", **case, record=4)
+    recorded = found.longest.timeline
+    assert recorded is not None and pictures.timeline(recorded).png == pictures.timeline(found).png
+    assert pictures.timeline(found, last=500).png not in (
+        pictures.timeline(found).png,
+        pictures.timeline(found, 100).png,
+    )
+    with pytest.raises(fm.InputError, match="recorded nothing"):
+        pictures.timeline(fm.simulate("attention-1pass", **case, record=0))

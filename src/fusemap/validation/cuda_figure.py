@@ -58,8 +58,12 @@ def _passes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
     )
     for executor, mark, label in MARKS:
         points = [
-            (_executed(c, "passes of K", executor), 4 * _executed(c, "loads of K", executor) / KIB) for c in shown
+            (_executed(c, "passes of K", executor), 4 * _executed(c, "loads of K", executor) / KIB)
+            for c in shown
+            if executor in c.errors
         ]
+        if not points:  # no compiler for it
+            continue
         hollow = "none" if mark == "o" else None
         axes.plot(
             *zip(*points, strict=True), mark, ms=7 if mark == "o" else 5, mfc=hollow, color="#0072B2", label=label
@@ -88,21 +92,23 @@ def _executed(check: KernelCheck, name: str, executor: Executor) -> float:
 
 
 def _bytes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
-    """Bytes loaded and stored by all threads per kernel and tensor."""
+    """Bytes loaded and stored by all threads per kernel and tensor; small kernels have a shorter axis."""
+    longest = max(_total(check, executor) for check in checks for executor in ("source", "ptx"))
+    widest = min(WIDEST, 1.5 * longest or WIDEST)
     for row, check in enumerate(checks):
         for half, executor in ((-0.2, "source"), (0.2, "ptx")):
-            _bar(axes, row + half, check, executor)
+            _bar(axes, row + half, check, executor, widest)
     for label, colour in PARTS.items():
         axes.barh([0], [0], color=colour, label=label)
     axes.set_yticks(range(len(checks)), [c.kernel for c in checks])
     axes.invert_yaxis()
-    axes.set_xlim(0, WIDEST)
+    axes.set_xlim(0, widest)
     axes.set_xlabel("loaded and stored by all threads (MiB)")
     axes.legend(loc="lower right", frameon=False, handlelength=1.2, labelspacing=0.35)
     axes.set_title("Bytes of all threads: as written, below compiled", loc="left")
 
 
-def _bar(axes: Axes, at: float, check: KernelCheck, executor: str) -> None:
+def _bar(axes: Axes, at: float, check: KernelCheck, executor: str, widest: float) -> None:
     start = 0.0
     kernel = load_kernel(check.kernel)
     for part, colour in PARTS.items():
@@ -110,8 +116,13 @@ def _bar(axes: Axes, at: float, check: KernelCheck, executor: str) -> None:
         width = sum(_moved(check, tensor, executor) for tensor in tensors)
         axes.barh([at], [width], left=[start], height=0.36, color=colour, lw=0)
         start += width
-    if start > WIDEST:
-        axes.text(WIDEST * 0.985, at, f"{start:.1f} MiB \N{RIGHTWARDS ARROW}", va="center", ha="right", color="white")
+    if start > widest:
+        axes.text(widest * 0.985, at, f"{start:.1f} MiB \N{RIGHTWARDS ARROW}", va="center", ha="right", color="white")
+
+
+def _total(check: KernelCheck, executor: str) -> float:
+    """Bytes of all tensors, in MiB."""
+    return sum(_moved(check, tensor, executor) for tensor in check.prediction.tensors)
 
 
 def _part(kernel: Kernel, tensor: str) -> str:
