@@ -39,7 +39,7 @@ def command(target: str | None, as_json: bool, **given: Any) -> None:
     content = html_page(found, target).encode()
     write_whole(target, content)
     if not as_json:
-        click.echo(f"wrote {target}: {len(content):,} bytes, no other file needed", err=True)
+        click.echo(f"wrote {target}: {len(content):,} bytes, no other file needed")
         return
     emit_json(
         {
