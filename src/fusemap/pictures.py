@@ -106,7 +106,7 @@ def timeline(found: Simulation | Timeline, first: float | None = None, last: flo
     from fusemap.validation.timeline_figure import render_timeline
 
     recorded = found.longest.timeline if isinstance(found, Simulation) else found
-    if recorded is None:
+    if recorded is None or not recorded.spans:
         raise input_error("the simulation recorded nothing", hint="simulate with record=8")
     ends = zip(extent(recorded), (first, last), strict=True)
     start, end = (tick if cycle is None else round(cycle * recorded.ticks_per_cycle) for tick, cycle in ends)
