@@ -73,7 +73,7 @@ def test_faster_than_the_roofline_is_refused(recorded: RecordingModel) -> None:
 def test_the_page_shows_what_was_measured(
     fusemap: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recorded: RecordingModel
 ) -> None:
-    monkeypatch.setattr(cuda_check, "checked_sizes", lambda _: ())
+    monkeypatch.setattr(cuda_check, "checked_sizes", lambda *_: ())
     write_recording(tmp_path / "ours.json", recorded)
     outcome = fusemap("validate", "cuda", "--recording", str(tmp_path / "ours.json"))
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
