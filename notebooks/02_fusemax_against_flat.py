@@ -55,7 +55,7 @@ for name, report in (("FLAT", flat), ("FuseMax", fusemax)):
     joules = report.energy_pj / 1e12
     print(f"{name:8} {report.latency_s:7.2f} s  {joules:7.0f} J  limited by {report.bottleneck} ({used})")
 print(f"speed-up {flat.latency_s / fusemax.latency_s:.2f}, energy {fusemax.energy_pj / flat.energy_pj:.0%}")
-assert min(fusemax.utilization.values()) > 0.95
+assert min(fusemax.utilization.values()) > 0.95 and fm.load_arch("flat-cloud").array("array_1d").pes == 256
 
 # %% [markdown]
 # A report is a list of rows: count times unit energy, each with its source. FuseMax saves most in the global buffer,
@@ -144,6 +144,11 @@ assert [name for name, which in moved.items() if which not in ([], ["cascade"])]
 # The 1D array limits FLAT up to 64K tokens, and +Cascade always. Only +Binding fills both arrays.
 
 # %%
+used = {name: study_figure(published, name).points for name in ("6a", "6b")}
+full = {(p.configuration, p.seq_len) for p in used["6a"] if p.computed > 0.999}
+assert {n for configuration, n in full if configuration == "flat"} == {1024, 4096, 16384, 65536}
+assert len([key for key in full if key[0] == "cascade"]) == 6
+assert {p.configuration for p in used["6b"] if p.computed > 0.5} == {"binding"}
 pictures.figure(published, "6a")
 
 # %%

@@ -62,7 +62,7 @@ assert short.cycles / short.closed_form_cycles > found.cycles / found.closed_for
 #
 # To read it, follow one colour. `BQK` makes scores on the 2D array, and only some stages later, when their maximum has
 # travelled through the rows (`LM`), does the 1D array take the same colour up. In between, both arrays work on other
-# colours. So nobody waits once the pipeline is full, a little after its start:
+# colours. So the 1D array, the busier one, never waits once the pipeline is full, a little after its start:
 
 # %%
 pictures.timeline(found, 1000, 1600)
