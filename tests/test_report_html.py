@@ -16,12 +16,10 @@ from conftest import Outcome as Result
 from report_pages import Page, faults
 
 import fusemap as fm
-from fusemap.cli.html_elements import Html, data, table, tag, text
-from fusemap.cli.report_figures import figure, inline_svg
-from fusemap.cli.report_findings import Drawing
 from fusemap.cli.report_page import SECTIONS
 
 Run = Callable[..., Result]
+OWN_FLAT = "extends: flat\ndescription: x\nsource: y\ncascades: [attention-3pass]\n"
 CASE = ("attention-3pass", "--arch", "flat-cloud", "--workload", "BERT@1K")
 
 
@@ -191,6 +189,21 @@ def test_files_of_the_users_own_are_escaped_and_have_digests(fusemap: Run, tmp_p
     assert all(digest in content for digest in digests.values())
 
 
+def test_a_dataflow_of_ones_own_is_compared_with_the_built_in_one_of_its_name(
+    fusemap: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flat.yaml").write_text(OWN_FLAT)
+    (tmp_path / "BERT").write_text("a file that is called like a workload")
+    monkeypatch.chdir(tmp_path)
+    done = fusemap("report", *CASE, "--dataflow", "flat.yaml", "--html", "own.html", "--json")
+    assert done.code == 0, done.err
+    rivals = {rival["dataflow"]: rival for rival in done.json()["comparison"]}
+    assert rivals["flat"]["latency_s"] == done.json()["evaluation"]["latency_s"]
+    named = {entry["kind"]: entry["sha256"] for entry in done.json()["inputs"]}
+    assert (named["workload"], named["arch"], named["cascade"]) == ("", "", "")
+    assert named["dataflow"] == hashlib.sha256((tmp_path / "flat.yaml").read_bytes()).hexdigest()
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -212,32 +225,3 @@ def test_what_is_wrong_is_said_and_nothing_is_left(
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert list(tmp_path.iterdir()) == []
-
-
-# --- elements -------------------------------------------------------------------------------------
-
-
-def test_tables_refuse_ragged_rows() -> None:
-    with pytest.raises(ValueError, match="as many cells"):
-        table("t", ["a", "b"], [[text("x")]], "lr")
-    with pytest.raises(ValueError, match="as many cells"):
-        table("t", ["a", "b"], [], "l")
-
-
-def test_a_number_keeps_all_of_its_digits() -> None:
-    assert data(0.1 + 0.2, "0.3") == '<data value="0.30000000000000004">0.3</data>'
-    assert tag("p", Html(""), title='"<') == '<p title="&quot;&lt;"></p>'
-
-
-def test_a_drawing_becomes_a_part_of_the_page() -> None:
-    svg = (
-        b'<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36pt">'
-        b"<metadata>x</metadata><style>*{}</style>"
-        b'<g id="a" clip-path="url(#b)"><use xlink:href="#a"/></g></svg>'
-    )
-    made = inline_svg(svg, "Two <words>")
-    assert made.startswith('<svg role="img" aria-labelledby="two-words-title" style="min-width:96px;max-width:120px">')
-    assert '<title id="two-words-title">Two &lt;words&gt;</title>' in made
-    assert 'id="two-words-a"' in made and "url(#two-words-b)" in made and '"#two-words-a"' in made
-    assert not re.search("http|metadata|<style|DOCTYPE", made)
-    assert "No drawing of x: too wide." in figure(Drawing(svg=b"", refusal="too wide"), "x", "")

@@ -83,6 +83,7 @@ def findings(case: Case) -> Findings:
     What only adds to the page (a picture, a run in time, a rival) may be refused; the page says why.
     """
     evaluation = evaluated(case)
+    own = case.dataflow or evaluation.report.dataflow  # a path of a file of the same name is another one
     cascade = einsum_cascade.load(case.cascade)
     graph = graph_of(cascade)
     drawn, why_not = _attempt(lambda: render(graph, "svg"))
@@ -96,7 +97,7 @@ def findings(case: Case) -> Findings:
         graph_drawing=Drawing(svg=drawn or b"", refusal=why_not),
         simulation=simulation,
         timeline=_timeline(simulation) if simulation else Drawing(svg=b"", refusal=no_run),
-        rivals=tuple(_rival(name, case, cascade, evaluation) for name in names() if name != evaluation.report.dataflow),
+        rivals=tuple(_rival(name, case, cascade, evaluation) for name in names() if name != own),
     )
 
 

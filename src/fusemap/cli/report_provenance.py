@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
+from fusemap.archspec import registry
 from fusemap.archspec.types import Machine, Memory
 from fusemap.cli.case import Case
 from fusemap.cli.explain_text import Sources
@@ -15,10 +18,20 @@ from fusemap.cli.html_elements import Html, data, join, scrolled, section, table
 from fusemap.cli.quantities import binary, number, si
 from fusemap.cli.report_findings import Findings
 from fusemap.cli.report_numbers import every_source, linked, source_list
+from fusemap.einsum_cascade import catalog
+from fusemap.mappers import dataflow
 from fusemap.validation.regress_inputs import digest
 from fusemap.version import VERSION
 
 PACKAGES = ("numpy", "sympy", "matplotlib")  # what computes and draws
+_BUILT_IN: Mapping[str, Callable[[], Sequence[str]]] = MappingProxyType(
+    {
+        "cascade": catalog.names,
+        "arch": partial(registry.names, "arch"),
+        "workload": partial(registry.names, "workload"),
+        "dataflow": dataflow.names,
+    }
+)
 Constant = tuple[str, float, str, str]  # name, value, as it is read, source
 
 
@@ -27,26 +40,25 @@ def versions() -> dict[str, str]:
     return {"fusemap": VERSION, "Python": platform.python_version(), **{p: metadata.version(p) for p in PACKAGES}}
 
 
-def inputs(case: Case, dataflow: str) -> list[dict[str, str]]:
+def inputs(case: Case, chosen: str) -> list[dict[str, str]]:
     """What the case names: the digest of its content (with what it extends) and, of a file, that of its bytes."""
     model, at, _ = (case.workload or "").rpartition("@")
     asked = {
         "cascade": case.cascade,
         "arch": case.arch or "",
         "workload": model if at else case.workload or "",
-        "dataflow": case.dataflow or dataflow,
+        "dataflow": case.dataflow or chosen,
     }
     full = {**asked, "workload": case.workload or ""}
     return [
-        {"kind": kind, "name": name, "digest": digest(kind, full[kind]), "sha256": _sha256(name)}
+        {"kind": kind, "name": name, "digest": digest(kind, full[kind]), "sha256": _sha256(kind, name)}
         for kind, name in asked.items()
     ]
 
 
-def _sha256(name: str) -> str:
-    """Of a file's bytes; empty for a built-in name."""
-    path = Path(name)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+def _sha256(kind: str, name: str) -> str:
+    """Of a file's bytes; empty for a built-in name, also where a file is called so."""
+    return "" if name in _BUILT_IN[kind]() else hashlib.sha256(Path(name).read_bytes()).hexdigest()
 
 
 def repeat(case: Case, target: str) -> str:
