@@ -11,6 +11,7 @@ from fusemap.cli.reproduce import as_table, wrapped
 from fusemap.diagnostics import input_error
 from fusemap.validation.derive_study import Study, study
 from fusemap.validation.derive_study_page import WHY, markdown, others_table, reduced_table, summary
+from fusemap.validation.tables import Table
 
 
 def print_all(*, as_json: bool, as_markdown: bool, beside: str | None) -> int:
@@ -42,6 +43,9 @@ def report(found: Study) -> str:
         f"{sum(row.seconds for row in found.rows):.0f} s of the processor; the slowest is {slowest.cascade} over "
         f"{slowest.rank}, {slowest.seconds:.1f} s"
     )
-    reduced, others = as_table(reduced_table(found)), as_table(others_table(found))
+    reduced = reduced_table(found)
+    short = Table(headers=reduced.headers[:-1], align=reduced.align[:-1], rows=tuple(row[:-1] for row in reduced.rows))
+    left = [f"{row.cascade} keeps {row.after} over {row.rank}: {row.reasons[-1]}" for row in found.of("fewer")]
     counts = [f"{len(found.of(kind))} ranks are left: {why}" for kind, why in WHY.items() if found.of(kind)]
-    return "\n\n".join([wrapped([summary(found)]), reduced, wrapped(counts), others, times])
+    others = as_table(others_table(found))
+    return "\n\n".join([wrapped([summary(found)]), as_table(short), wrapped(left), wrapped(counts), others, times])

@@ -108,7 +108,7 @@ def gains_page(found: Derivation, of: Gains) -> str:
     """The table, and what it says of passes."""
     head = f"{heading(found)}\nbest mappings on {of.arch}, {of.workload}"
     cells = [_cells(row, of.rows) for row in of.rows]
-    headers = ["cascade", "passes", "latency", "", "energy", "traffic", "on chip", "operations", "limited by", "proven"]
+    headers = ["cascade", "passes", "latency", "", "energy", "traffic", "on chip", "operations", "limit", "proven"]
     refused = [f"{short(row, of.rows)} does not fit: {row.refusal}" for row in of.rows if row.mapped is None]
     text = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*refused, *_chunks(of), *_verdict(of))]
     return "\n\n".join([head, table(cells, headers, "lrrrrrrrll", width=WIDTH), "\n".join(text)])
@@ -139,17 +139,14 @@ def _cells(row: Gain, rows: Sequence[Gain]) -> list[str]:
 
 
 def _chunks(of: Gains) -> Iterator[str]:
-    """The sizes of chunks: one where all have the same."""
-    sizes = {row.name: row.mapped.chunks[-1] for row in of.rows if row.mapped and row.mapped.chunks}
+    """The sizes of chunks: one where all have the same, and whose search chose it."""
+    sizes = [(short(row, of.rows), row.mapped.chunks[-1]) for row in of.rows if row.mapped and row.mapped.chunks]
     if sizes:
-        same = {f"{part} = {size:,}" for part, size in sizes.values()}
-        each = [
-            f"{part} = {size:,} in {short(r, of.rows)}"
-            for r in of.rows
-            if r.name in sizes
-            for part, size in [sizes[r.name]]
-        ]
-        yield f"chunks: {next(iter(same)) if len(same) == 1 else ', '.join(each)}"
+        same = {f"{part} = {size:,}" for _, (part, size) in sizes}
+        each = ", ".join(f"{part} = {size:,} in {name}" for name, (part, size) in sizes)
+        chooser = next((short(row, of.rows) for row in of.rows if row.name == of.chunks_of), "")
+        taken = f", searched for {chooser}; the others are proven for it" if chooser and len(sizes) > 1 else ""
+        yield f"chunks: {next(iter(same)) if len(same) == 1 else each}{taken}"
 
 
 def _verdict(of: Gains) -> Iterator[str]:

@@ -78,12 +78,16 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gains:
-    """The original first, then candidates with ever fewer passes, on one machine at one size."""
+    """The original first, then candidates with ever fewer passes, on one machine at one size.
+
+    `chunks_of` is the row whose search chose the size of chunks that others took over (empty: none did).
+    """
 
     arch: str
     workload: str
     rank: str
     rows: tuple[Gain, ...]
+    chunks_of: str
 
     @property
     def fastest(self) -> Gain | None:
@@ -100,7 +104,8 @@ class Gains:
 
     def to_json(self) -> dict[str, object]:
         """The value of `gains` in the document `fusemap/derive/1`."""
-        return {"arch": self.arch, "workload": self.workload, "rows": [row.to_json() for row in self.rows]}
+        rows = [row.to_json() for row in self.rows]
+        return {"arch": self.arch, "workload": self.workload, "chunks_of": self.chunks_of or None, "rows": rows}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +139,22 @@ def gains(
     """
     given = dict(sizes or {})
     chosen = tuple(found.named(name) for name in compare) or chosen_of(found)
-    _require_known(given, [found.original, *(c.cascade for c in chosen)], workload)
+    _require_known(given, [found.original, *(c.cascade for c in found.candidates)], workload)
     setting = Setting(machine=machine, workload=workload, seconds=seconds, stop=stop, watch=watch)
     rows = [_gain(found, None, given, setting)]
     chunk: dict[str, int] = {}
+    chooser = ""
     for candidate in sorted(chosen, key=lambda c: (form_of(c) == "merged", c.passes)):
         row = _gain(found, candidate, chunk | given, setting)
         if row.mapped is None and chunk:
             row = _gain(found, candidate, given, setting)  # its own chunks may fit
-        if row.mapped is not None and not all_chunks:
-            chunk = chunk or dict(row.mapped.chunks[-1:])
+        if row.mapped is not None and row.mapped.chunks and not (all_chunks or chunk):
+            chunk = dict(row.mapped.chunks[-1:])
+            chooser = "" if set(chunk) & set(given) else row.name
         rows.append(row)
     ordered = sorted(rows, key=lambda row: (FORMS.index(row.form) > 0, -row.passes, FORMS.index(row.form)))
-    return Gains(arch=machine.name, workload=_sized_name(workload, given), rank=found.rank, rows=tuple(ordered))
+    name = _sized_name(workload, given)
+    return Gains(arch=machine.name, workload=name, rank=found.rank, rows=tuple(ordered), chunks_of=chooser)
 
 
 def chosen_of(found: Derivation) -> tuple[Derived, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
@@ -27,7 +28,7 @@ def summary(study: Study) -> str:
     return (
         f"{len({row.cascade for row in every})} cascades need more than one pass over {len(every)} ranks together. "
         f"Of these ranks {one} come down to one pass and {fewer} to fewer than before; "
-        f"{safe} are as accurate as before on inputs of all magnitudes."
+        f"{safe} are as accurate as before on unmasked inputs of all magnitudes."
     )
 
 
@@ -40,8 +41,8 @@ def reduced_table(study: Study) -> Table:
 
 def others_table(study: Study) -> Table:
     """Cascades that no rule reduces, by the reason."""
-    cells = tuple(cell for kind in WHY for cell in _others(study.of(kind)))
-    return Table(headers=("cascade", "ranks (passes)", "why not"), align="lll", rows=cells)
+    tables = [_table(study, kind) for kind in WHY]
+    return Table(headers=tables[0].headers, align="lll", rows=tuple(row for found in tables for row in found.rows))
 
 
 def _reduced(row: StudyRow) -> tuple[str, ...]:
@@ -56,6 +57,12 @@ def _others(rows: Iterable[StudyRow]) -> Iterator[tuple[str, str, str]]:
         yield cascade, ", ".join(f"{row.rank} ({row.before})" for row in group), "; ".join(reasons)
 
 
+def lines(study: Study) -> tuple[str, ...]:
+    """The lines of the page's tables, without their heads."""
+    tables = [reduced_table(study), *(_table(study, kind) for kind in WHY)]
+    return tuple(line for found in tables for line in _markdown_table(found).splitlines()[2:])
+
+
 def markdown(study: Study) -> str:
     """The page `docs/derive-zoo.md`."""
     blocks = [
@@ -63,7 +70,7 @@ def markdown(study: Study) -> str:
         "<!-- Made by `fusemap derive --all --markdown`; a test holds it equal. -->",
         _INTRODUCTION,
         "```console\n$ fusemap derive softmax --rank K\n```",
-        summary(study),
+        textwrap.fill(summary(study), 118),
         "## Fewer passes",
         _COLUMNS,
         _markdown_table(reduced_table(study)),
@@ -79,13 +86,17 @@ Every cascade of the library, over every rank over which some tensor needs more 
 
 _COLUMNS = """\
 `best` is the candidate with the fewest passes, of those a safe one. Accuracy compares float64 with long double on
-normal inputs, 1e4 times normal ones, normal ones about 1e4, a third of the elements masked, and the first chunk masked;
-"not finite at first chunk masked" is what `--safe` is for. The last column says why passes are left."""
+normal inputs, 1e4 times normal ones, normal ones about 1e4 (all inputs, or only those of which statistics are taken), a
+third of the elements masked, and the first chunk masked; "not finite at first chunk masked" is what `--safe` is for.
+The last column says why passes are left."""
 
 
 def _section(study: Study, kind: Kind, why: str) -> str:
-    table = Table(headers=others_table(study).headers, align="lll", rows=tuple(_others(study.of(kind))))
-    return f"## Not reduced: {why}\n\n{_markdown_table(table)}"
+    return f"## Not reduced: {why}\n\n{_markdown_table(_table(study, kind))}"
+
+
+def _table(study: Study, kind: Kind) -> Table:
+    return Table(headers=("cascade", "ranks (passes)", "why not"), align="lll", rows=tuple(_others(study.of(kind))))
 
 
 def _markdown_table(found: Table) -> str:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.derive.field import in_field
-from fusemap.einsum_cascade.derive.roles import CannotStreamError, reads, roles_of
-from fusemap.einsum_cascade.interpreter import run
-from fusemap.einsum_cascade.scope import known_shapes, output_variables
+from fusemap.einsum_cascade.derive.roles import CannotStreamError, roles_of
+from fusemap.einsum_cascade.interpreter import execute
+from fusemap.einsum_cascade.interpreter_sizes import Extents, extents_of
+from fusemap.einsum_cascade.scope import known_shapes, output_variables, outputs
 from fusemap.einsum_cascade.types import Cascade
 
 Verdict: TypeAlias = Literal["equal", "loses digits", "not finite", "differs"]
@@ -158,7 +159,13 @@ def gate(original: Cascade, derived: Cascade, trial: Trial, *, inner: str | None
     more = {} if inner is None else {inner: CHUNK}
     known = _originals(original, trial.rank, tuple(trial.sizes.items()))
     base = {n: s for n, s in trial.sizes.items() if not _is_product(original, n)}
-    regimes = tuple(_regime(derived, {**base, **more}, of) for of in known)
+    sizes = {**base, **more}
+    try:
+        extents = extents_of(derived, sizes)
+    except InputError:
+        regimes = tuple(_refused(of) for of in known)
+    else:
+        regimes = tuple(_regime(derived, sizes, extents, of) for of in known)
     return Gate(field=in_field(original, derived, trial.sizes, more), regimes=regimes)
 
 
@@ -177,12 +184,22 @@ def _originals(original: Cascade, rank: str, sizes: tuple[tuple[str, int], ...])
     """The original executed once for all candidates."""
     trial = Trial(rank=rank, sizes=dict(sizes))
     base = {n: s for n, s in sizes if not _is_product(original, n)}
+    extents = extents_of(original, base)
     found = []
     for name, only in (*((name, frozenset[str]()) for name in REGIMES), *_alone(original, rank)):
         inputs = trial.inputs(original, name, only)
-        wanted = run(original, base, inputs, dtype=np.longdouble)
-        found.append(_Original(name=name, inputs=inputs, wanted=wanted, first=run(original, base, inputs)))
+        wanted = _outputs(original, base, extents, inputs, np.longdouble)
+        first = _outputs(original, base, extents, inputs)
+        found.append(_Original(name=name, inputs=inputs, wanted=wanted, first=first))
     return tuple(found)
+
+
+def _outputs(
+    cascade: Cascade, sizes: Mapping[str, int], extents: Extents, inputs: Mapping[str, Any], dtype: Any = np.float64
+) -> dict[str, Any]:
+    """As `run`, with extents that are known: finding them takes longer than executing."""
+    found = execute(cascade, sizes, inputs, dtype=dtype, extents=extents)
+    return {str(name): found[name].array() for name in outputs(cascade)}
 
 
 def _alone(cascade: Cascade, rank: str) -> Iterator[tuple[str, frozenset[str]]]:
@@ -194,28 +211,26 @@ def _alone(cascade: Cascade, rank: str) -> Iterator[tuple[str, frozenset[str]]]:
         roles = roles_of(cascade, rank)
     except CannotStreamError:
         return
-    pending = [name for after in roles.after.values() for name in after]
-    found: set[str] = set()
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending += reads(roles.einsums[name]) if name in roles.einsums else []
-    owners = {str(a.tensor) for a in cascade.inputs if roles.is_stream(str(a.tensor))}
-    if found & owners and owners - found:
-        yield f"{REGIMES[2]} in {', '.join(sorted(found & owners))} alone", frozenset(found & owners)
+    owners = frozenset(str(a.tensor) for a in cascade.inputs if roles.is_stream(str(a.tensor)))
+    found = owners & roles.below_statistics
+    if found and owners - found:
+        yield f"{REGIMES[2]} in {', '.join(sorted(found))} alone", found
 
 
-def _regime(derived: Cascade, sizes: Mapping[str, int], of: _Original) -> Regime:
-    name, wanted, first = of.name, of.wanted, of.first
+def _refused(of: _Original) -> Regime:
+    return Regime(name=of.name, original=0.0, derived=math.inf, finite=False, reference=True)
+
+
+def _regime(derived: Cascade, sizes: Mapping[str, int], extents: Extents, of: _Original) -> Regime:
+    wanted, first = of.wanted, of.first
     try:
-        found = run(derived, sizes, of.inputs)
+        found = _outputs(derived, sizes, extents, of.inputs)
     except InputError:
-        return Regime(name=name, original=0.0, derived=math.inf, finite=False, reference=True)
+        return _refused(of)
     errors = [(_error(first[t], wanted[t]), _error(found[t], wanted[t])) for t in wanted]
     reference = all(np.isfinite(_data(w)).all() for w in wanted.values())
     return Regime(
-        name=name,
+        name=of.name,
         original=max(e for e, _ in errors),
         derived=max(e for _, e in errors),
         finite=all(math.isfinite(e) for _, e in errors),

@@ -90,6 +90,18 @@ class Roles:
         """Reductions whose terms depend on another one, in order."""
         return tuple(n for n in self.reductions if self.after[n])
 
+    @property
+    def below_statistics(self) -> frozenset[str]:
+        """The tensors, inputs too, that some reduction is made of which others need complete."""
+        pending = [name for after in self.after.values() for name in after]
+        found: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending += reads(self.einsums[name]) if name in self.einsums else ()
+        return frozenset(found)
+
     def outputs(self) -> frozenset[str]:
         """Names of the cascade's outputs."""
         return frozenset(str(t) for t in outputs(self.cascade))
