@@ -107,11 +107,11 @@ def draw(of: Gains, hardware: Hardware) -> None:
 def gains_page(found: Derivation, of: Gains) -> str:
     """The table, and what it says of passes."""
     head = f"{heading(found)}\nbest mappings on {of.arch}, {of.workload}"
-    cells = [_cells(row, of.rows) for row in of.rows]
+    rows = [cells(row, of.rows) for row in of.rows]
     headers = ["cascade", "passes", "latency", "", "energy", "traffic", "on chip", "operations", "limit", "proven"]
     refused = [f"{short(row, of.rows)} does not fit: {row.refusal}" for row in of.rows if row.mapped is None]
     text = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*refused, *_chunks(of), *_verdict(of))]
-    return "\n\n".join([head, table(cells, headers, "lrrrrrrrll", width=WIDTH), "\n".join(text)])
+    return "\n\n".join([head, table(rows, headers, "lrrrrrrrll", width=WIDTH), "\n".join(text)])
 
 
 def short(row: Gain, rows: Sequence[Gain]) -> str:
@@ -120,7 +120,8 @@ def short(row: Gain, rows: Sequence[Gain]) -> str:
     return "as written" if row.name == original else row.name.removeprefix(f"{original}-")
 
 
-def _cells(row: Gain, rows: Sequence[Gain]) -> list[str]:
+def cells(row: Gain, rows: Sequence[Gain]) -> list[str]:
+    """A row of the table as text, latencies relative to the first of the rows."""
     name, found = short(row, rows), row.mapped
     if found is None:
         return [name, str(row.passes), *["-"] * 8]
