@@ -14,8 +14,9 @@ from fusemap.einsum_cascade.derive.search import Derivation, Derived
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.legality import resident_words
 from fusemap.mappers.room import group_words
+from fusemap.sim.best import find_best
 from fusemap.sim.best_candidate import Candidate, Progress
-from fusemap.sim.best_case import map_case
+from fusemap.sim.best_case import resized
 from fusemap.sim.best_outcome import Best
 
 Form: TypeAlias = Literal["as written", "factored", "merged", "running"]
@@ -135,7 +136,7 @@ def gains(
 
     The size of chunks is searched for the first candidate that has them and taken over by the others, which makes them
     comparable and the search short; with `all_chunks` it is searched for each. A search ends after so many `seconds` of
-    the processor, and the row has a gap then. InputError: sizes or names that nothing has, or as `map_case`.
+    the processor, and the row has a gap then. InputError: sizes or names that nothing has, or as `find_best`.
     """
     given = dict(sizes or {})
     chosen = tuple(found.named(name) for name in compare) or chosen_of(found)
@@ -181,18 +182,19 @@ def _gain(found: Derivation, candidate: Derived | None, sizes: Mapping[str, int]
     known = {*map(str, scope.known_shapes(cascade)), *setting.workload.sizes}
     mapped, refusal = None, ""
     try:
-        best = map_case(
+        own = {name: size for name, size in sizes.items() if name in known}
+        sized, added = resized(cascade, setting.workload, own)
+        best = find_best(  # as `map_case`, without its search for sizes that would fit
             cascade,
             setting.machine,
-            setting.workload,
-            sizes={name: size for name, size in sizes.items() if name in known},
+            sized,
+            sizes=added,
             stop=lambda: setting.stop() or time.process_time() - start > setting.seconds,
             watch=setting.watch,
         )
-        assert isinstance(best, Best)
         mapped = _mapped(best, cascade, found.rank, setting.machine)
     except DoesNotFit as answer:
-        refusal = "; ".join(f"{v.what} needs {v.need:,.0f} {v.unit}, has {v.limit:,.0f}" for v in answer.violations)
+        refusal = "; ".join(f"{v.what} (needs {v.need:,.0f} {v.unit} of {v.limit:,.0f})" for v in answer.violations)
     return Gain(
         name=cascade.name,
         form="as written" if candidate is None else form_of(candidate),
