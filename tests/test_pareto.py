@@ -62,7 +62,9 @@ CASES: list[tuple[dict[str, int], str, Callable[[dict[str, Any]], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(("objectives", "where", "keep"), CASES, ids=lambda c: "+".join(c) if isinstance(c, dict) else "")
+@pytest.mark.parametrize(
+    ("objectives", "where", "keep"), CASES, ids=lambda c: "+".join(c) if isinstance(c, dict) else ""
+)
 @pytest.mark.parametrize("by", [(), ("cascade",), ("cascade", "pe")], ids=["", "cascade", "cascade,pe"])
 def test_fronts_are_those_of_all_pairs(
     store: str, objectives: dict[str, int], where: str, keep: Callable[[dict[str, Any]], bool], by: tuple[str, ...]
@@ -99,7 +101,9 @@ def test_every_row_is_counted_once(tmp_path_factory: pytest.TempPathFactory, see
 
 
 def test_ties_are_all_kept_and_said(tmp_path: Path, fusemap: Run) -> None:
-    given = [{"pe": n, "latency_s": 1.0, "energy_pj": 2e12} for n in (1, 2, 3)] + [{"pe": 4, "latency_s": 2.0, "energy_pj": 3e12}]
+    given = [{"pe": n, "latency_s": 1.0, "energy_pj": 2e12} for n in (1, 2, 3)] + [
+        {"pe": 4, "latency_s": 2.0, "energy_pj": 3e12}
+    ]
     path = write_store(tmp_path / "ties.sqlite", given)
     found = fm.pareto(path)
     assert [row["pe"] for row in found.fronts[0].rows] == [1, 2, 3]
