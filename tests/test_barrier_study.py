@@ -14,7 +14,9 @@ MEBI = 1 << 20
 PAGE = Path(__file__).parents[1] / "docs" / "mapping-barriers.md"
 
 
-@pytest.mark.parametrize(("length", "fate"), [(32 << 10, "held"), (128 << 10, "recomputed")])
+@pytest.mark.parametrize(
+    ("length", "fate"), [(32 << 10, "held"), pytest.param(128 << 10, "recomputed", marks=pytest.mark.slow)]
+)
 def test_holding_gives_way_to_computing_again(length: int, fate: str) -> None:
     best = barrier_row(length, 16 * MEBI, "best")
     assert dict(best.fates)["QK"] == fate

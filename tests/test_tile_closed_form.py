@@ -177,7 +177,9 @@ def test_effects_of_the_whole_study_are_accounted_for(configuration: str, model:
         check_accounts(published_case(configuration, f"{model}@{length}"), None)
 
 
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize(
+    "flow", [pytest.param(f, marks=() if f in ("fusemax-binding", "flat") else pytest.mark.slow) for f in FLOWS]
+)
 def test_all_sets_of_effects_are_accounted_for(flow: str) -> None:
     """Ticks are whole numbers: here without rounding."""
     case = small(flow, (2, 2, 8, 8), bandwidth=0.05)
