@@ -126,6 +126,7 @@ def at_most_all(cascade: Cascade, given: Sizes) -> list[str]:
 # --- the numbers ----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "given"), PARTS, ids=str)
 def test_claims_hold_for_every_completion(name: str, given: Sizes) -> None:
     assert complaints(load(name), given) == []

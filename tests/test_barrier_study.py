@@ -25,6 +25,7 @@ def test_holding_gives_way_to_computing_again(length: int, fate: str) -> None:
     assert (best.traffic_bytes == best.bound_bytes) == (fate == "held")
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_found() -> None:
     once = min(barrier_row(256 << 10, 16 * MEBI, space).traffic_bytes for space in ("hold", "spill"))
     again = barrier_row(256 << 10, 16 * MEBI, "best").traffic_bytes

@@ -35,6 +35,7 @@ def counts(name_or_text: str) -> dict[tuple[str, str], OperationCount]:
 SMALL = {"E": 2, "F": 3, "N": 2, "J": 3, "T": 3, "H": 4, "HK": 2, "G": 2, "C": 2, "R": 3, "D": 3, "L": 2, "X": 4}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", names())
 def test_counts_of_the_library_equal_those_counted(name: str) -> None:
     """They also name the operators of a point, of which a view has none."""

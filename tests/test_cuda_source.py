@@ -79,6 +79,7 @@ def test_every_kernel_computes_its_attention(name: str) -> None:
     assert all(result.tensors[output].stores == prod(kernel.shapes[output]) for output in kernel.outputs)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: "-".join(map(str, sizes.values())))
 @pytest.mark.parametrize("name", PASSES)
 def test_accesses_are_those_of_an_enumeration(name: str, sizes: dict[str, int]) -> None:

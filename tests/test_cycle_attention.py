@@ -133,6 +133,7 @@ def formula(run: CycleRun, rows: int, columns: int, f: int, m1: int) -> tuple[in
     return total, fill, total - fill - n * interval - run.inserted
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rows", [2, 3, 5, 8, 16])
 @pytest.mark.parametrize(("f", "chunks", "tiles", "b"), [(2, 2, 1, 1), (3, 3, 2, 2), (4, 4, 4, 1), (6, 2, 3, 2)])
 def test_fill_and_drain_in_closed_form(rows: int, f: int, chunks: int, tiles: int, b: int) -> None:

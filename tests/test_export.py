@@ -120,6 +120,7 @@ def operator_faults(right: str, line: str) -> Iterator[str]:
         yield "its reduction"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_line_is_valid_and_every_tensor_and_operator_is_there(name: str) -> None:
     cascade = fm.load_cascade(name)

@@ -114,6 +114,7 @@ def test_without_networkx_the_message_says_how_to_get_it(monkeypatch: pytest.Mon
 # --- layout ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LIBRARY)
 def test_reads_go_forward_and_boxes_and_edges_keep_their_distance(name: str) -> None:
     made = graph(name)

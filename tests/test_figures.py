@@ -375,6 +375,7 @@ def test_files_hold_no_date_and_their_text_as_truetype(tmp_path: Path) -> None:
     assert b"CreationDate" not in content and b"/Type3" not in content
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "fusemap", "reproduce", "fusemax", "--json", "--figure", "7", "--out", str(tmp_path)]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "7"})

@@ -129,6 +129,7 @@ def test_formulas_give_what_an_executed_schedule_holds(name: str) -> None:
         assert at(joint, resolve_sizes(cascade, sizes)) >= found.joint
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ZOO)
 def test_formulas_of_published_attentions_hold(name: str) -> None:
     cascade = load(name)

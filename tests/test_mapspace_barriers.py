@@ -103,6 +103,7 @@ def all_plans(name: str, problem: Problem) -> list[tuple[frozenset[str], Plan]]:
 MAPPED = [name for name in catalog.names() if not name.startswith(("graph", "moh", "dma", "acmil-stkim"))]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MAPPED)
 def test_no_loop_is_shared_across_a_barrier(name: str) -> None:
     problem = sized(name)

@@ -58,6 +58,7 @@ def best(name: str, cut: int, words: int, objective: Objective, space: str) -> t
     return case, candidate
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize(("name", "cut", "words"), SOME)
 def test_the_best_mapping_does_what_it_says(name: str, cut: int, words: int, objective: Objective) -> None:

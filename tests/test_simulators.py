@@ -38,6 +38,7 @@ def check(case: tuple[str, Order, SizesModel]) -> Agreement:
     return row
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", [c for c in CASES if is_small(c[2])], ids=named)
 def test_three_fidelities_agree(case: tuple[str, Order, SizesModel]) -> None:
     check(case)

@@ -74,6 +74,7 @@ def few_points(name: str) -> bool:
     return sum(space.points for space in mapped_case(name).problem.spaces) <= MOST_POINTS
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", [n for n in mapped_cascades() if few_points(n)])
 def test_cascades_compute_what_they_say(name: str) -> None:
     case = mapped_case(name)

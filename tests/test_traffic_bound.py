@@ -143,6 +143,7 @@ def test_the_terms_of_three_passes() -> None:
     assert few.traversals[0].width == 3
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", fm.list_cascades())
 def test_the_bound_of_every_cascade_falls_with_room_to_the_compulsory_words(name: str) -> None:
     bound = small_bound(name)

@@ -247,6 +247,7 @@ def unnoticed(name: str, planted: Mapping[str, Cascade]) -> set[str]:
     }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", zoo.REFERENCES)
 def test_a_planted_fault_is_noticed(name: str) -> None:
     """A few faults of every attention, and those that are none."""
