@@ -100,6 +100,15 @@ def test_the_output_of_flash_attention_1_is_divided_at_every_step() -> None:
     assert found.passes == 1
 
 
+def test_outputs_keep_their_order() -> None:
+    text = "input X[m,p], V[f,m]\noutput Z, W, L\nG[p] = min[m] X[m,p]\nN[m,p] = exp(G[p] - X[m,p])\n"
+    text += "D[p] = sum[m] N[m,p]\n"
+    text += "Z[f,p] = N[m,p] / D[p] * V[f,m]\nW[f,p] = N[m,p] / D[p] * square(V[f,m])\nL[p] = log(D[p]) - G[p]\n"
+    found = derive(parse(text), "M")
+    assert {c.cascade.outputs for c in found.candidates} == {("Z", "W", "L")}
+    assert found.candidates[0].passes == 1 < found.passes
+
+
 def test_side_conditions_and_irreducible_outputs_are_said() -> None:
     assert candidate("cascade-1", "K", "scan").conditions == ("RY[k1] is not 0 once a chunk was seen",)
     assert "safediv(RY[k1+1], RY[k1])" in candidate("cascade-1", "K", "scan").text

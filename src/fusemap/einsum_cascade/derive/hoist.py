@@ -31,6 +31,7 @@ from fusemap.einsum_cascade.types import (
     Expr,
     Index,
     Number,
+    Reduce,
     SizeOf,
     TensorName,
     VarName,
@@ -105,7 +106,8 @@ def _factored(roles: Roles, einsum: Einsum) -> tuple[Einsum, Einsum, Expr] | Non
     return made, applied, product(gone_above, gone_below)
 
 
-def _explicit(einsum: Einsum):  # type: ignore[no-untyped-def]
+def _explicit(einsum: Einsum) -> Reduce | None:
+    """The reduction, written out."""
     return replace(einsum.reduce, explicit=True) if einsum.reduce is not None else None
 
 

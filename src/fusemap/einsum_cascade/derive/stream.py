@@ -19,7 +19,7 @@ from fusemap.einsum_cascade.derive.roles import CannotStreamError, Roles, reads,
 from fusemap.einsum_cascade.derive.safe import corrected, counted, guarded
 from fusemap.einsum_cascade.derive.step import Draft
 from fusemap.einsum_cascade.derive.terms import access, affine, apply, mapped, number, variable
-from fusemap.einsum_cascade.scope import output_variables, variables_of
+from fusemap.einsum_cascade.scope import output_variables, outputs, variables_of
 from fusemap.einsum_cascade.types import (
     Access,
     Affine,
@@ -29,7 +29,6 @@ from fusemap.einsum_cascade.types import (
     Index,
     Reduce,
     ReduceVar,
-    TensorName,
     Term,
     VarName,
 )
@@ -78,7 +77,7 @@ class Emitter:
             source,
             name=f"{source.name}-{self.form}",
             shapes=(*(s for s in source.shapes if s.name != self.chunks.rank), self.chunks.shape),
-            outputs=tuple(map(TensorName, names)),
+            outputs=outputs(source),  # in the order of the source, which callers rely on
             stops=(self.chunks.stop,) if self.book.inits else (),
             inits=tuple(self.book.inits),
             einsums=self.book.in_order(),
