@@ -17,6 +17,7 @@ from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import format_cascade, load, parse
 from fusemap.einsum_cascade.types import Cascade
 from fusemap.validation.cuda_check import KernelCheck, check_kernel, check_kernels
+from fusemap.validation.cuda_figure import render_kernels
 from fusemap.validation.cuda_generate import generate_kernel
 from fusemap.validation.cuda_kernels import Kernel, load_kernel
 from fusemap.validation.cuda_prediction import predict
@@ -229,5 +230,6 @@ def test_a_folder_of_kernels_is_checked(folder: Path) -> None:
     kernel_of(name, folder)
     found = check_kernels(None, [{"P": 32, **SIZES, "M0": 8}], folder=folder / name, executors=("source",), recorded={})
     assert found.agrees and [c.kernel for c in found.checks] == [name]
+    assert render_kernels(found, "png").startswith(b"\x89PNG")
     with pytest.raises(InputError, match="no kernel"):
         check_kernels(["1pass"], folder=folder / name)

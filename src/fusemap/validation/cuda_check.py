@@ -70,6 +70,8 @@ class KernelCheck:
     """
 
     kernel: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     sizes: Mapping[str, int]
     prediction: Prediction
     counts: tuple[Count, ...]
@@ -204,6 +206,8 @@ def check_kernel(
     ptx = runs.get("ptx")
     return KernelCheck(
         kernel=kernel.name,
+        inputs=kernel.inputs,
+        outputs=kernel.outputs,
         sizes=MappingProxyType({**kernel.sizes, **kernel.constants}),
         prediction=predicted["source"],
         counts=tuple(_counts(kernel, predicted, runs)),

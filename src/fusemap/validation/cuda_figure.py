@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fusemap.validation.cuda_check import CudaCheck, Executor, KernelCheck
-from fusemap.validation.cuda_kernels import Kernel, load_kernel
+from fusemap.validation.cuda_counts import ELEMENT_BYTES
 from fusemap.validation.waterfall import RC, figure_bytes
 
 WIDTH_IN, HEIGHT_IN = 7.0, 3.6
@@ -23,6 +24,7 @@ PARTS = {  # Okabe and Ito
     "output": "#009E73",
     "between kernels": "#E69F00",
 }
+NAME_WIDTH, ROWS = 14, 9  # letters in a line of a name, rows that bars are drawn for
 WIDEST = 2.9  # MiB; a longer bar is cut, with its length beside it
 
 
@@ -93,26 +95,27 @@ def _executed(check: KernelCheck, name: str, executor: Executor) -> float:
 
 def _bytes(axes: Axes, checks: Sequence[KernelCheck]) -> None:
     """Bytes loaded and stored by all threads per kernel and tensor; small kernels have a shorter axis."""
-    longest = max(_total(check, executor) for check in checks for executor in ("source", "ptx"))
+    longest = max(_total(check, executor) for check in checks for executor, _, _ in MARKS)
     widest = min(WIDEST, 1.5 * longest or WIDEST)
     for row, check in enumerate(checks):
-        for half, executor in ((-0.2, "source"), (0.2, "ptx")):
+        for half, (executor, _, _) in zip((-0.2, 0.2), MARKS, strict=True):
             _bar(axes, row + half, check, executor, widest)
     for label, colour in PARTS.items():
         axes.barh([0], [0], color=colour, label=label)
-    axes.set_yticks(range(len(checks)), [c.kernel for c in checks])
+    axes.set_yticks(range(len(checks)), [textwrap.fill(c.kernel, NAME_WIDTH) for c in checks])
     axes.invert_yaxis()
+    if len(checks) < ROWS:  # few bars stay as thin as many, with room for the legend below them
+        axes.set_ylim(ROWS - 0.5, -0.5)
     axes.set_xlim(0, widest)
     axes.set_xlabel("loaded and stored by all threads (MiB)")
     axes.legend(loc="lower right", frameon=False, handlelength=1.2, labelspacing=0.35)
     axes.set_title("Bytes of all threads: as written, below compiled", loc="left")
 
 
-def _bar(axes: Axes, at: float, check: KernelCheck, executor: str, widest: float) -> None:
+def _bar(axes: Axes, at: float, check: KernelCheck, executor: Executor, widest: float) -> None:
     start = 0.0
-    kernel = load_kernel(check.kernel)
     for part, colour in PARTS.items():
-        tensors = [tensor for tensor in check.prediction.tensors if _part(kernel, tensor) == part]
+        tensors = [tensor for tensor in check.prediction.tensors if _part(check, tensor) == part]
         width = sum(_moved(check, tensor, executor) for tensor in tensors)
         axes.barh([at], [width], left=[start], height=0.36, color=colour, lw=0)
         start += width
@@ -120,20 +123,20 @@ def _bar(axes: Axes, at: float, check: KernelCheck, executor: str, widest: float
         axes.text(widest * 0.985, at, f"{start:.1f} MiB \N{RIGHTWARDS ARROW}", va="center", ha="right", color="white")
 
 
-def _total(check: KernelCheck, executor: str) -> float:
+def _total(check: KernelCheck, executor: Executor) -> float:
     """Bytes of all tensors, in MiB."""
     return sum(_moved(check, tensor, executor) for tensor in check.prediction.tensors)
 
 
-def _part(kernel: Kernel, tensor: str) -> str:
+def _part(check: KernelCheck, tensor: str) -> str:
     """What a tensor is to a kernel, one of PARTS."""
     if tensor in ("Q", "K", "V"):
         return tensor
-    if tensor in kernel.inputs:
+    if tensor in check.inputs:
         return "other inputs"
-    return "output" if tensor in kernel.outputs else "between kernels"
+    return "output" if tensor in check.outputs else "between kernels"
 
 
-def _moved(check: KernelCheck, tensor: str, executor: str) -> float:
+def _moved(check: KernelCheck, tensor: str, executor: Executor) -> float:
     names = (f"loads of {tensor}", f"stores of {tensor}")
-    return sum(4 * c.executed.get(executor, 0) for c in check.counts if c.name in names) / MIB  # type: ignore[call-overload]
+    return sum(ELEMENT_BYTES * c.executed.get(executor, 0) for c in check.counts if c.name in names) / MIB
