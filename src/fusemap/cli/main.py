@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "report": ("fusemap.cli.report:command", "Write one evaluation as a self-contained HTML page."),
         "reproduce": ("fusemap.cli.reproduce:command", "Recompute a published study and compare."),
         "regress": ("fusemap.cli.regress:command", "Record numbers in a baseline, and check that none moved."),
-        "validate": ("fusemap.cli.validate:command", "Check simulators, published numbers and executed kernels."),
+        "validate": ("fusemap.cli.validate:command", "Check against simulators, published numbers, kernels, peers."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
         "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
         "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX, NumPy or a graph."),

@@ -1,131 +1,73 @@
-"""The page of `fusemap validate cuda`: kernels, predicted beside executed."""
+"""`fusemap validate cuda`: kernels executed from their source and from PTX, against what is predicted."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 
-from fusemap.cli.output import table
-from fusemap.validation.cuda_check import ROUNDING, Count, CudaCheck, Executor, KernelCheck, Number
-from fusemap.validation.cuda_gpu_check import GpuRow
+import click
 
-_NONE = "-"
-
-
-def cuda_page(found: CudaCheck) -> list[str]:
-    """A table of the first sizes, a line for each of the others, what was measured on GPUs, and the verdict."""
-    sizes = list(dict.fromkeys(_common(check) for check in found.checks))
-    blocks = []
-    if sizes:
-        first = [check for check in found.checks if _common(check) == sizes[0]]
-        blocks += [f"kernels at {sizes[0]}", _table(first)]
-    if len(sizes) > 1:
-        blocks.append("\n".join(_line(size, found) for size in sizes[1:]))
-    return [*blocks, _gpu(found), _legend(), *_absent(found), _verdict(found)]
+from fusemap.cli.files import suffix_of, write_whole
+from fusemap.cli.sizes import parse_sizes
+from fusemap.cli.validate_cuda_page import cuda_page
+from fusemap.cli.validate_outcome import PICTURES, conclude, progress
+from fusemap.diagnostics import input_error
+from fusemap.validation.cuda_check import CudaCheck, check_kernels
+from fusemap.validation.cuda_gpu_recording import read_recording, recordings
 
 
-def _common(check: KernelCheck) -> str:
-    return " ".join(f"{name}={check.sizes[name]}" for name in ("P", "M", "E", "F") if name in check.sizes)
+@click.command("cuda", short_help="Attention kernels, executed, against what cascade and mapping predict.")
+@click.option("--figure", metavar="FILE", help="Draw the cross-check (.png, .pdf, .svg).")
+@click.option("--kernel", "kernels", metavar="NAME", multiple=True, help="Of the kernels only this (repeatable).")
+@click.option("--kernels", "folder", metavar="DIR", help="Not the package's kernels: those that DIR/kernels.yaml has.")
+@click.option("--size", "sizes", metavar="NAME=N", multiple=True, help="A size of the kernels, at these alone: P=64.")
+@click.option("--record", metavar="FILE", help="Measure the kernels on this machine's GPU first and write that here.")
+@click.option("--recording", "read", metavar="FILE", multiple=True, help="Hold this recording too (repeatable).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    figure: str | None,
+    kernels: tuple[str, ...],
+    folder: str | None,
+    sizes: tuple[str, ...],
+    record: str | None,
+    read: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Execute attention kernels and hold loads, stores and operations against the prediction.
+
+    No GPU is needed: source and PTX are executed in software. The exit code is 1 where something does not agree.
+
+    \b
+    Example:
+      fusemap validate cuda --kernel 3pass --size P=64 --size M=256
+    """
+    suffix = suffix_of(figure, PICTURES) if figure is not None else None
+    if folder is not None and (record or read):
+        raise input_error("--kernels names files of yours, and recordings are of the package's kernels")
+    found = check_cuda(kernels, folder, parse_sizes(sizes), record, read)
+    if figure is not None and suffix is not None:
+        from fusemap.validation.cuda_figure import render_kernels
+
+        write_whole(figure, render_kernels(found, suffix))
+    return conclude({"cuda": found}, cuda_page(found), as_json=as_json, written=figure)
 
 
-def _table(checks: Sequence[KernelCheck]) -> str:
-    rows = [[check.kernel if i == 0 else "", *cells] for check in checks for i, cells in enumerate(_kernel(check))]
-    return table(rows, ["kernel", "quantity", "predicted", "source", "PTX"], "llrrr")
+def check_cuda(
+    kernels: tuple[str, ...] = (),
+    folder: str | None = None,
+    sizes: Mapping[str, int] | None = None,
+    record: str | None = None,
+    read: tuple[str, ...] = (),
+) -> CudaCheck:
+    """The kernels' cross-check, with the recordings that there are, are made or are given."""
+    chosen = [sizes] if sizes else None
+    if folder is not None:
+        return check_kernels(kernels or None, chosen, folder=Path(folder), recorded={}, progress=progress)
+    found = {**recordings(), **{Path(file).name: read_recording(file) for file in read}}
+    if record is not None:
+        from fusemap.validation.cuda_gpu_run import record_gpu
 
-
-def _kernel(check: KernelCheck) -> Iterator[list[str]]:
-    """A kernel's rows: passes, loads and stores per tensor, bytes, operations, the error of its output."""
-    proven = f"{check.prediction.proven} ({check.prediction.stored} if all is stored)"
-    tensor = check.prediction.analysed.partition(" ")[0]
-    what = "passes" if tensor == "K" else f"passes of {tensor}"
-    yield [f"{what} proven for {check.prediction.algorithm}", proven, _NONE, _NONE]
-    for count in check.counts:
-        if count.name.startswith("passes") and set(count.predicted.values()) == {1.0}:
-            continue  # the rule; shown where it is not so
-        if count.name.startswith("sectors") and count.name != "sectors of K":
-            continue  # how a warp's addresses lie side by side is not in the model
-        yield from _rows(count)
-    errors = [f"{check.errors[e]:.1e}" if e in check.errors else _NONE for e in ("source", "ptx")]
-    yield ["relative error", f"<= {ROUNDING:g}", *errors]
-
-
-def _rows(count: Count) -> Iterator[list[str]]:
-    """One row, or two where a compiler is predicted to do something else than what is written."""
-    sign = "" if count.relation == "=" else f"{count.relation} "
-    if len(set(count.predicted.values())) == 1:
-        predicted = next(iter(count.predicted.values()))
-        yield [count.name, f"{sign}{_number(predicted)}", _cell(count, "source"), _cell(count, "ptx")]
-        return
-    as_written, compiled = (_number(count.predicted[e]) for e in ("source", "ptx"))
-    yield [f"{count.name}, as written", f"{sign}{as_written}", _cell(count, "source"), _NONE]
-    yield [f"{count.name}, as compiled", f"{sign}{compiled}", _NONE, _cell(count, "ptx")]
-
-
-def _cell(count: Count, executor: Executor) -> str:
-    if executor not in count.executed:
-        return _NONE
-    return _number(count.executed[executor]) + ("" if count.holds(executor) else " !")
-
-
-def _number(value: Number) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.3f}"
-
-
-def _line(size: str, found: CudaCheck) -> str:
-    checks = [check for check in found.checks if _common(check) == size]
-    held = sum(c.holds(e) for check in checks for c in check.counts for e in c.executed)
-    of = sum(len(c.executed) for check in checks for c in check.counts)
-    worst = max((x for check in checks for x in check.errors.values()), default=math.nan)
-    kernels = f"{len(checks)} kernel{'s' if len(checks) > 1 else ''}"
-    return f"{size}: {kernels}, {held} of {of} counts as predicted, relative error at most {worst:.1e}"
-
-
-def _gpu(found: CudaCheck) -> str:
-    if not found.gpu:
-        return "GPU: no recording yet; on a machine with an NVIDIA GPU: fusemap validate cuda --record FILE"
-    rows = [[row.recording, row.kernel, _sizes(row.sizes), row.name, *_measured(row)] for row in found.gpu]
-    headers = ["GPU recording", "kernel", "sizes", "quantity", "predicted", "measured", "error"]
-    return table(rows, headers, "llllrrr", width=130)
-
-
-def _sizes(sizes: Mapping[str, int]) -> str:
-    return "x".join(str(sizes[name]) for name in ("P", "M", "E", "F"))
-
-
-def _measured(row: GpuRow) -> list[str]:
-    texts = [
-        f"{value * 1e6:,.1f} us" if row.name == "time" else _number(value) for value in (row.predicted, row.measured)
-    ]
-    return [*texts, f"{row.error:+.2%}" + ("" if row.holds else " !")]
-
-
-def _legend() -> str:
-    return (
-        "predicted: cascade and mapping of the kernel on the model of an H100; source: the .cu compiled as C++, every\n"
-        "load and store seen; PTX: compiled for sm_90a and interpreted. loads, stores: elements, of all threads;\n"
-        "passes: how often a block reads its part (1 where not shown); sectors: of 32 bytes; <=: the model counts a\n"
-        "rectangle around a filter"
-    )
-
-
-def _absent(found: CudaCheck) -> list[str]:
-    reasons = dict.fromkeys(f"{e} not executed: {text}" for check in found.checks for e, text in check.absent.items())
-    return ["\n".join(reasons)] if reasons else []
-
-
-def _verdict(found: CudaCheck) -> str:
-    wrong = [
-        f"  {check.kernel} at {_common(check)}: {text}" for check in found.checks for text in check.disagreements()
-    ]
-    wrong += [
-        f"  {row.recording}, {row.kernel}: {row.name} measured {row.measured:g}" for row in found.gpu if not row.holds
-    ]
-    if wrong:
-        return "\n".join([f"{len(wrong)} disagreements", *wrong])
-    exact = sum(len(c.executed) for check in found.checks for c in check.counts if c.relation == "=")
-    bounded = sum(len(c.executed) for check in found.checks for c in check.counts if c.relation != "=")
-    executors = " and ".join(sorted(found.executed)) or "nothing"
-    return (
-        f"kernels at sizes: {len(found.checks)}, all as predicted ({executors}):\n"
-        f"{exact:,} counts exactly, {bounded:,} within stated bounds"
-    )
+        found[Path(record).name] = record_gpu(
+            Path(record), kernels, chosen or (), say=lambda text: click.echo(text, err=True)
+        )
+    return check_kernels(kernels or None, chosen, recorded=found, progress=progress)
