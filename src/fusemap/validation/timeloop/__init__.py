@@ -1,0 +1,1 @@
+"""Timeloop: its files written and read, its results compared with ours."""
