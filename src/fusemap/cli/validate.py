@@ -19,6 +19,7 @@ def command() -> None:
 
 
 CHECKS = {
+    "functional": "Cascades executed: direct against streaming, and as NumPy functions.",
     "simulators": "Formula, tile events and every processing element against each other.",
     "published": "The values of the FuseMax study.",
     "cuda": "Attention kernels, executed, against what cascade and mapping predict.",

@@ -6,9 +6,11 @@ import click
 
 from fusemap.cli.validate_cuda import check_cuda
 from fusemap.cli.validate_cuda_page import cuda_page
-from fusemap.cli.validate_outcome import conclude
+from fusemap.cli.validate_functional import functional_page
+from fusemap.cli.validate_outcome import Checked, conclude
 from fusemap.cli.validate_published import check_published, published_page
 from fusemap.cli.validate_simulators import check_simulators, simulators_page
+from fusemap.validation.functional import check_functional
 
 
 @click.command("all", short_help="Every check, with what the package has recorded.")
@@ -20,6 +22,7 @@ def command(as_json: bool) -> int:
     Example:
       fusemap validate all --json
     """
-    crossed, met, executed = check_simulators(), check_published(), check_cuda()
-    blocks = [*simulators_page(crossed), *published_page(met), *cuda_page(executed)]
-    return conclude({"simulators": crossed, "published": met, "cuda": executed}, blocks, as_json=as_json)
+    ran, crossed, met, executed = check_functional(), check_simulators(), check_published(), check_cuda()
+    blocks = [*functional_page(ran), *simulators_page(crossed), *published_page(met), *cuda_page(executed)]
+    found: dict[str, Checked] = {"functional": ran, "simulators": crossed, "published": met, "cuda": executed}
+    return conclude(found, blocks, as_json=as_json)
