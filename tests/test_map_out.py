@@ -124,7 +124,6 @@ EDITS = [
     ("reads: {QK: QK@1}", "reads: {GM: QK@1}", "QK@1 is a copy of QK, not of GM"),
     ("A: {nest: A}", "A: {nest: A, reads: {QK: QK@1}}", "Einsum A does not read QK"),
     ("SD: {nest: SD}", "SD: {nest: SD, keep: {global_buffer: [SD]}}", "is said here and in the entry"),
-    ("memory: array_1d.registers", "memory: array_1d.registers, keep: [SN]", "keeps everything"),
     ("spatial: lanes, ", "spatial: lanes, keep: [SN], ", "only a memory keeps tensors"),
     ("keep: [K, Q, QK]", "keep: [K, V, QK]", 'no Einsum of this nest touches "V"'),
     ("{memory: global_buffer, keep: []}", "{memory: global_buffer}", "global_buffer is out of order"),

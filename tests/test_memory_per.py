@@ -11,8 +11,10 @@ from fusemap.archspec.workloads import parse_workload
 from fusemap.diagnostics import DoesNotFit, InputError
 from fusemap.einsum_cascade import parse
 from fusemap.mappers.dataflow import parse_dataflow
+from fusemap.mappers.dataflow_text import dataflow_text
 from fusemap.mappers.space import make_problem
 from fusemap.sim.evaluate import plan
+from fusemap.sim.executor import execute
 from fusemap.sim.reuse import analyse
 
 ARCH = """
@@ -95,6 +97,72 @@ def test_faults_of_a_machine(old: str, new: str, message: str) -> None:
 def test_faults_of_a_nest(old: str, new: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan(CASCADE, machine(), WORKLOAD, parse_dataflow(DATAFLOW.replace(old, new)))
+
+
+GRID = ARCH.replace(
+    "per: rows}", "per: [rows, columns]}\n  last: {component: mac, width: 16 bit, per: [rows, columns]}"
+)
+SPREAD = """
+description: Z on the array; each element has a memory for B and one for Z, and nothing for A
+source: made up
+cascades: [product]
+nests:
+  nest:
+    array: array_2d
+    levels:
+      - {memory: dram, loops: [m: 2, k: 2]}
+      - {spatial: rows, loops: [m: 4]}
+      - {spatial: columns, loops: [k: 3]}
+      - {memory: tile, loops: [n: 5], keep: [B]}
+      - {memory: last, keep: [Z]}
+einsums:
+  Z: {nest: nest}
+binding:
+  - phase: product
+    stages: [{name: all, work: {array_2d: [Z]}}]
+"""
+
+
+def test_memories_of_each_element_and_what_the_innermost_keeps() -> None:
+    problem, mapping = plan(CASCADE, machine(GRID), WORKLOAD, parse_dataflow(SPREAD))
+    found = {(c.operand.tensor, c.memory): c for c in analyse(problem.spaces[0], mapping.nest("Z"))}
+    assert set(found) == {("A", "dram"), ("B", "dram"), ("B", "tile"), ("Z", "dram"), ("Z", "last")}
+    assert {c.instances for (_, memory), c in found.items() if memory != "dram"} == {12}
+    executed = {(t.operand.tensor, t.memory): t for t in execute(problem.spaces[0], mapping.nest("Z")).traffic}
+    for key, count in found.items():
+        each, total = (count.reads, count.fills, count.updates), executed[key].total
+        assert tuple(n * count.instances for n in each) == (total.reads, total.fills, total.updates), key
+    assert found["A", "dram"].reads == 2 * 2 * 5 * 4 * 3  # every step reads it: nothing keeps it on the way
+
+
+def test_what_the_innermost_keeps_is_written_and_read_back() -> None:
+    problem, mapping = plan(CASCADE, machine(GRID), WORKLOAD, parse_dataflow(SPREAD))
+    text = dataflow_text(problem, mapping, tiles={}, description="again", source="here")
+    assert plan(CASCADE, machine(GRID), WORKLOAD, parse_dataflow(text))[1].einsums == mapping.einsums
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("per: [rows, columns]}\n", "per: [rows, rowz]}\n", 'no array has a dimension "rowz"'),
+        (
+            "bit, per: [rows, columns]}\n  last",
+            "bit, per: [rows, lanes]}\n  last",
+            "is per dimensions of several arrays",
+        ),
+        ("LAST", "", "last is not per columns, but tile"),
+    ],
+)
+def test_faults_of_several_dimensions(old: str, new: str, message: str) -> None:
+    text = GRID if "last is" not in message else GRID[::-1].replace("[rows, columns]"[::-1], "[rows]"[::-1], 1)[::-1]
+    with pytest.raises(InputError, match=message):
+        machine(text.replace(old, new) if text is GRID else text)
+
+
+def test_a_memory_of_each_element_needs_both_fanouts() -> None:
+    with pytest.raises(InputError, match="needs that fanout outside"):
+        text = SPREAD.replace("      - {spatial: columns, loops: [k: 3]}\n", "")
+        plan(CASCADE, machine(GRID), WORKLOAD, parse_dataflow(text.replace("k: 2", "k: 6")))
 
 
 def test_a_view_of_a_view_shows_what_is_in_memory() -> None:

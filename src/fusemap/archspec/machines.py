@@ -22,6 +22,7 @@ from fusemap.archspec.reader import Reader, resolve_parameters
 from fusemap.archspec.registry import find
 from fusemap.archspec.schema import validate
 from fusemap.archspec.tables import machine_table
+from fusemap.archspec.technology import in_technology
 from fusemap.archspec.types import (
     OPERATORS,
     Action,
@@ -50,6 +51,7 @@ def build_machine(
     if not resolve_parameters(reader, model.parameters, parameters):
         reader.finish()
     table = machine_table(model.table, document.place(("table",)), select(document, "components"))
+    technology, table = in_technology(reader, model, table)
     clock, clock_source = reader.quantity(("clock",), model.clock)
     word, word_source = reader.quantity(("word",), model.word)
     machine = Machine(
@@ -65,6 +67,7 @@ def build_machine(
         source=document.source(()),
         sources=(("clock_hz", clock_source), ("word_bytes", word_source)),
         where=document.place(),
+        technology_nm=technology,
     )
     _check_owners(reader, model)
     reader.finish()
@@ -110,30 +113,37 @@ def _memory(reader: Reader, table: ComponentTable, name: str, model: MemoryModel
         where=reader.document.place(path, key=True),
         latency_s=latency,
         ports=ports,
-        per=model.per,
+        per=_dimensions(model),
     )
 
 
+def _dimensions(model: MemoryModel) -> tuple[str, ...]:
+    return (model.per,) if isinstance(model.per, str) else tuple(dict.fromkeys(model.per))
+
+
 def _check_owners(reader: Reader, model: ArchModel) -> None:
-    """A memory is per a dimension that one array has, and one of the chip does not stand inside such memories."""
+    """A memory is per dimensions of one array, and does not stand inside one that is per a dimension it is not per."""
     dims = [dim for array in model.arrays.values() for dim in array.dims]
-    inside = ""
+    inside: dict[str, str] = {}
     for name, memory in model.memories.items():
-        path: Path = ("memories", name, "per")
-        if memory.per is None:
-            if inside:
-                message = f"{name} is one of the chip, but {inside}, further out, is not"
-                reader.fail(("memories", name), message, hint=f'list it before {inside}, or give it a "per"', key=True)
-            continue
-        inside = inside or name
-        if memory.bandwidth is not None or memory.timing is not None:
+        own = _dimensions(memory)
+        for dim in [dim for dim in inside if dim not in own][:1]:
+            outer = inside[dim]
+            message = f"{name} is not per {dim}, but {outer}, further out, is" if own else ""
+            message = message or f"{name} is one of the chip, but {outer}, further out, is not"
+            reader.fail(("memories", name), message, hint=f'list it before {outer}, or give it a "per"', key=True)
+        inside |= {dim: inside.get(dim, name) for dim in own}
+        if own and (memory.bandwidth is not None or memory.timing is not None):
             what = "bandwidth" if memory.bandwidth is not None else "timing"
-            message = f"the {what} of a memory that is one per {memory.per} is not modelled"
+            message = f"the {what} of a memory that is one per {', '.join(own)} is not modelled"
             reader.fail(("memories", name, what), message, hint="leave it out", key=True)
-        if dims.count(memory.per) != 1:
-            several = "several arrays have" if memory.per in dims else "no array has"
-            message = f'{several} a dimension "{memory.per}"'
-            reader.fail(path, message, hint=did_you_mean(memory.per, dims, noun="dimensions"))
+        for dim in own:
+            if dims.count(dim) != 1:
+                several = "several arrays have" if dim in dims else "no array has"
+                message, hint = f'{several} a dimension "{dim}"', did_you_mean(dim, dims, noun="dimensions")
+                reader.fail(("memories", name, "per"), message, hint=hint)
+        if len({key for key, array in model.arrays.items() for dim in own if dim in array.dims}) > 1:
+            reader.fail(("memories", name, "per"), f"{name} is per dimensions of several arrays")
 
 
 def _timing(

@@ -14,7 +14,9 @@ from fusemap.archspec.schema import (
     EnergyField,
     ExpressionField,
     FrequencyField,
+    OwnTechnologyField,
     SpecModel,
+    TechnologyField,
     TimeField,
     WidthField,
 )
@@ -41,6 +43,9 @@ class SizeModel(SourcedModel):
 class ComponentModel(SourcedModel):
     """A component: numbers, formulas over `parameters`, or published `sizes`."""
 
+    technology: OwnTechnologyField | None = Field(
+        default=None, description="where it is not the table's; `none` for what is not made in the chip's technology"
+    )
     parameters: list[Identifier] = Field(default_factory=list)
     energy: dict[Identifier, EnergyField] = Field(default_factory=dict)
     area: AreaField | None = None
@@ -51,7 +56,17 @@ class ComponentsModel(SourcedModel):
     """A component table."""
 
     description: str = ""
+    technology: TechnologyField | None = Field(default=None, description="that of all components without their own")
     components: dict[Identifier, ComponentModel]
+
+
+class ScalingModel(SourcedModel):
+    """How the table's numbers become those of the machine's technology: number in the table * factor."""
+
+    from_: TechnologyField = Field(alias="from")
+    to: TechnologyField
+    energy: ExpressionField
+    area: ExpressionField | None = None
 
 
 class TimingModel(SourcedModel):
@@ -69,8 +84,9 @@ class MemoryModel(SourcedModel):
     width: WidthField = Field(description="what one access moves")
     component: str = Field(description="name in the component table")
     on_chip: bool = True
-    per: Identifier | None = Field(
-        default=None, description="a dimension of an array, of which each coordinate has one; without it there is one"
+    per: Identifier | list[Identifier] = Field(
+        default_factory=list[Identifier],
+        description="a dimension of an array, or several, of which each coordinate has one; without it there is one",
     )
     timing: TimingModel | None = None
 
@@ -111,6 +127,10 @@ class ArchModel(SourcedModel):
     name: str | None = None
     description: str = ""
     table: str = Field(description="component table: a built-in name or a path")
+    technology: TechnologyField | None = Field(
+        default=None, description="that of the chip; the table's must be the same"
+    )
+    scaling: ScalingModel | None = Field(default=None, description="from the table's technology to the machine's")
     parameters: Annotated[dict[Identifier, ExpressionField], Field(max_length=100)] = Field(default_factory=dict)
     clock: FrequencyField
     word: CapacityField

@@ -29,7 +29,7 @@ class Memory:
     """A storage level; `capacity_bytes` None is unbounded, `bandwidth_bytes_per_s` None is not a limit.
 
     `latency_s` and `ports` (accesses per cycle) are None where the file does not say; only simulations use them.
-    `per` is the dimension of an array of which each coordinate has one (None: the machine has one).
+    `per` lists the dimensions of an array of which each coordinate has one (empty: the machine has one).
     """
 
     name: str
@@ -43,7 +43,7 @@ class Memory:
     where: Place = field(compare=False, repr=False)
     latency_s: Value | None = None
     ports: int | None = None
-    per: str | None = None
+    per: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +146,7 @@ class Machine:
     source: str
     sources: tuple[tuple[str, str], ...]
     where: Place = field(compare=False, repr=False)
+    technology_nm: Value | None = None
 
     def memory(self, name: str) -> Memory:
         """The memory of that name; InputError names the nearest one."""
@@ -156,8 +157,8 @@ class Machine:
         return _named(self.arrays, name, f"array of {self.name}", self.where)
 
     def instances(self, memory: Memory) -> int:
-        """How many there are of a memory: one, or one for each coordinate of a dimension."""
-        return next((dim.extent for array in self.arrays for dim in array.dims if dim.name == memory.per), 1)
+        """How many there are of a memory: one, or one for each coordinate of its dimensions."""
+        return math.prod(dim.extent for array in self.arrays for dim in array.dims if dim.name in memory.per)
 
     def action_energy(self, action: Action) -> Quantity:
         """The energy of one occurrence of an action (not times its count), in pJ; InputError when it is not known."""

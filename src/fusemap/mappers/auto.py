@@ -48,7 +48,7 @@ def single_einsum_nest(space: EinsumSpace, machine: Machine) -> tuple[EinsumMapp
     loops = tuple(Loop(rank=r, bound=extent[r] // used.get(r, 1)) for r in outer)
     touched = frozenset(o.tensor for o in space.operands)
     levels: list[Level] = [Storage(memory=machine.memories[0].name, loops=loops, keep=touched)]
-    shared = [memory.name for memory in machine.memories if memory.per is None]  # the nest uses no others
+    shared = [memory.name for memory in machine.memories if not memory.per]  # the nest uses no others
     levels += [Storage(memory=memory) for memory in shared[1:]]
     for dim, (rank, bound) in zip(array.dims, spread, strict=False):
         levels.append(Fanout(array=array.name, dim=dim.name, loops=(Loop(rank=rank, bound=bound),)))

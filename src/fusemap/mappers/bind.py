@@ -223,7 +223,8 @@ class _Binder:
                 keep = touched & frozenset(level.keep)
             elif memory == self.machine.memories[0].name:
                 keep |= self.problem.external & touched
-            levels.append(Storage(memory=memory, loops=loops, keep=None if i == last else keep))
+            everything = i == last and level.keep is None
+            levels.append(Storage(memory=memory, loops=loops, keep=None if everything else keep))
         mapped = EinsumMapping(einsum=space.name, array=array.name, levels=tuple(levels))
         if model.search is not None:
             found = model.search

@@ -29,6 +29,7 @@ class LevelModel(SpecModel):
     """A level of a nest: `memory` with temporal loops, or `spatial` (an array dimension) with spatial ones.
 
     `keep` lists just what this level keeps, instead of the Einsum's entry; with it a memory may have several levels.
+    The innermost memory keeps everything without it; what it does not keep, the units take from further out.
     """
 
     memory: str | None = None

@@ -55,7 +55,7 @@ def _level(level: Level, *, innermost: bool) -> Iterator[str]:
     yield f"memory: {_word(level.memory)}" if isinstance(level, Storage) else f"spatial: {_word(level.dim)}"
     if level.loops:
         yield f"loops: {_loops(level.loops)}"
-    if isinstance(level, Storage) and not innermost:
+    if isinstance(level, Storage) and not (innermost and level.keep is None):
         yield f"keep: {_listed(sorted(level.keep or ()))}"
 
 

@@ -211,25 +211,25 @@ class _Checker:
         return len(self.found) == before
 
     def _owner(self, path: Path, memory: Memory, spread: list[str]) -> None:
-        """A memory stands inside the fanout over the dimension that it is per, and inside no other."""
+        """A memory stands inside the fanouts over the dimensions that it is per, and inside no other."""
+        per = ", ".join(memory.per)
         for dim in spread:
-            if dim != memory.per:
-                one = "there is only one" if memory.per is None else f"there is one per {memory.per}"
+            if dim not in memory.per:
+                one = f"there is one per {per}" if per else "there is only one"
                 self.fail(path, f"{memory.name} stands inside the fanout over {dim}, but {one}")
                 return
-        if memory.per is not None and not spread:
-            hint = f"a level {{spatial: {memory.per}}} before it would do"
-            message = f"{memory.name}, of which there is one per {memory.per}, needs that fanout outside"
+        absent = [dim for dim in memory.per if dim not in spread]
+        if absent:
+            hint = f"a level {{spatial: {absent[0]}}} before it would do"
+            message = f"{memory.name}, of which there is one per {per}, needs that fanout outside"
             self.fail(path, message, hint=hint)
 
     def _keeps(self, path: Path, name: str, nest: NestModel, index: int) -> None:
-        """A level's own keep set: of a memory that is not the innermost, and of tensors that are there."""
+        """A level's own keep set: of a memory, and of tensors that are there."""
         level = nest.levels[index]
         users = [e for e, entry in self.dataflow.model.einsums.items() if name in _nests(entry)]
         if level.memory is None:
             self.fail(path, "only a memory keeps tensors", key=True)
-        elif not any(inner.memory is not None for inner in nest.levels[index + 1 :]):
-            self.fail(path, f"the innermost memory, {level.memory}, keeps everything", key=True)
         elif any(level.memory in self.dataflow.model.einsums[e].keep for e in users):
             self.fail(path, f"what {level.memory} keeps is said here and in the entry of an Einsum", key=True)
         touched = sorted({o.tensor for s in self.problem.spaces if s.name in users for o in s.operands})

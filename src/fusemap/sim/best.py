@@ -150,7 +150,7 @@ def _counted(
 
 
 def _require_buffer(machine: Machine) -> None:
-    if sum(memory.per is None for memory in machine.memories) < 2:
+    if sum(not memory.per for memory in machine.memories) < 2:
         message = f"machine {machine.name} has no memory besides {machine.memories[0].name} to keep tiles in"
         raise input_error(message, hint="a search needs an outer memory and a buffer")
 
