@@ -7,13 +7,14 @@ sizes. Nothing is interpolated and nothing has a default: a number that is not t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fusemap.archspec.arithmetic import Value
+from fusemap.archspec.batches import by_value
 from fusemap.archspec.decide import as_whole, written
 from fusemap.archspec.document import Place
 from fusemap.archspec.units import QuantityText
-from fusemap.diagnostics import Span, did_you_mean
+from fusemap.diagnostics import Diagnostic, InputError, Span, did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Component:
     sizes_with_area: tuple[str, ...] = ()
     key: str = ""
     sized: bool = False
+    no_area: str = ""
 
     @property
     def energy_pj(self) -> Mapping[str, Quantity]:
@@ -63,7 +65,7 @@ class Component:
         if self.area_um2 is not None:
             return self.area_um2
         message = f"{self.label} has no area in {self.table}"
-        raise self.place.error(message, hint=self._absent("area", self.sizes_with_area))
+        raise self.place.error(message, hint=self.no_area or self._absent("area", self.sizes_with_area))
 
     def _absent(self, what: str, sizes: Sequence[str]) -> str:
         """What the table has instead, and where a number of one's own goes."""
@@ -101,23 +103,76 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A component of the table: formulas over `parameters`, or a list of sizes."""
+    """A component of the table: formulas over `parameters`, or a list of sizes.
+
+    `technology_nm` is None where the table does not say; `off_process` says that the chip's technology is not its own.
+    """
 
     name: str
     parameters: tuple[str, ...]
     energies: tuple[tuple[str, Price], ...]
     area: Price | None
     sizes: tuple[Size, ...]
+    technology_nm: Value | None = None
+    off_process: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """The factors by which a machine's file turns numbers of one technology into those of its own.
+
+    They hold for what `table` (a file) says. What the machine's own file says is in the machine's technology.
+    """
+
+    from_nm: Value
+    to_nm: Value
+    energy: Value
+    area: Value | None
+    source: str
+    table: str
+    where: Place = field(compare=False, repr=False)
+
+    def holds_for(self, entry: Entry) -> bool:
+        """Whether the component is in the technology that is scaled from."""
+        return not entry.off_process and entry.technology_nm == self.from_nm
+
+    def component(self, found: Component) -> Component:
+        """The component in the machine's technology; InputError for a number of a third file."""
+        area = found.area_um2
+        lost = area is not None and self.area is None and area.where.file == self.table
+        return replace(
+            found,
+            energies=tuple((action, self._scaled(price, self.energy)) for action, price in found.energies),
+            area_um2=None if area is None or lost else self._scaled(area, self.area or 1),
+            no_area="the scaling gives no factor for areas: add area: FACTOR to it" if lost else "",
+        )
+
+    def _scaled(self, price: Quantity, factor: Value) -> Quantity:
+        if price.where.file == self.where.span.file:
+            return price
+        if price.where.file != self.table:
+            scaler = self.where.span.file
+            message = f"{scaler} scales from {self.from_nm} nm to {self.to_nm} nm: in which of them is this number?"
+            hint = f"write it in the component table ({self.from_nm} nm) or in {scaler} ({self.to_nm} nm)"
+            raise InputError((Diagnostic(message=message, span=price.where, hint=hint),))
+        how = f"scaled from {self.from_nm} nm to {self.to_nm} nm by {factor}: {self.source}"
+        value = by_value(lambda number: number * factor, price.value)
+        return replace(price, value=value, source=f"{price.source}; {how}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentTable:
-    """The components that a machine may use; `file` is where they are written."""
+    """The components that a machine may use.
+
+    `file` is where they are written, with the machine's file when that adds to them; `base` is the table's alone.
+    """
 
     name: str
     file: str
+    base: str
     entries: tuple[Entry, ...]
     place: Place = field(compare=False, repr=False)
+    scaling: Scaling | None = None
 
     def names(self) -> tuple[str, ...]:
         """The names of the components."""
@@ -137,8 +192,12 @@ class ComponentTable:
         if entry is None:
             hint = did_you_mean(name, self.names(), noun="components")
             raise place.error(f'unknown component "{name}" in {self.file}', hint=hint)
-        if entry.sizes:
-            return _sized(entry, bindings, self.file, place)
+        found = _sized(entry, bindings, self.file, place) if entry.sizes else self._plain(entry, bindings, place)
+        return self.scaling.component(found) if self.scaling is not None and self.scaling.holds_for(entry) else found
+
+    def _plain(self, entry: Entry, bindings: Mapping[str, Value], place: Place) -> Component:
+        """The numbers of a component without sizes, its formulas evaluated."""
+        name = entry.name
         absent = [parameter for parameter in entry.parameters if parameter not in bindings]
         if absent:
             message = f'component "{name}" depends on {", ".join(absent)}, which is not given here'

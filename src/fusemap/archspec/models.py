@@ -127,9 +127,7 @@ class ArchModel(SourcedModel):
     name: str | None = None
     description: str = ""
     table: str = Field(description="component table: a built-in name or a path")
-    technology: TechnologyField | None = Field(
-        default=None, description="that of the chip; the table's must be the same"
-    )
+    technology: TechnologyField | None = Field(default=None, description="that of the chip, and of the table")
     scaling: ScalingModel | None = Field(default=None, description="from the table's technology to the machine's")
     parameters: Annotated[dict[Identifier, ExpressionField], Field(max_length=100)] = Field(default_factory=dict)
     clock: FrequencyField
@@ -152,5 +150,7 @@ class WorkloadModel(SourcedModel):
     description: str = ""
     ranks: Annotated[dict[Identifier, ExpressionField], Field(min_length=1, max_length=100)]
     batch: list[Identifier] = Field(default_factory=list)
-    block: str = Field(default="", description="layers of the whole model: a built-in name or a path")
+    block: str | list[str] = Field(
+        default_factory=list, description="layers of the whole model: a built-in name or a path, or a list of parts"
+    )
     extends: str = Field(default="", description="a built-in name or a path to override (resolved by the loader)")

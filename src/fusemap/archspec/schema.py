@@ -22,6 +22,7 @@ from fusemap.archspec.units import (
     ENERGY,
     ENERGY_PER_BIT,
     FREQUENCY,
+    TECHNOLOGY,
     TIME,
     WIDTH,
     Kind,
@@ -111,6 +112,11 @@ class _QuantityOf:
             raise _custom(fault) from None
 
 
+def _own_technology(value: object) -> QuantityText | str:
+    """A technology, or the word none."""
+    return "none" if value == "none" else _QuantityOf(TECHNOLOGY)(value)
+
+
 def _field_schema(kind: Kind) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "description": f"{kind.noun} in {kind.unit}", "examples": [kind.example]})
 
@@ -127,5 +133,9 @@ TimeField = Annotated[QuantityText, BeforeValidator(_QuantityOf(TIME)), _AS_TEXT
 EnergyField = Annotated[QuantityText, BeforeValidator(_QuantityOf(ENERGY)), _AS_TEXT, _field_schema(ENERGY)]
 EnergyPerBitField = Annotated[
     QuantityText, BeforeValidator(_QuantityOf(ENERGY_PER_BIT)), _AS_TEXT, _field_schema(ENERGY_PER_BIT)
+]
+TechnologyField = Annotated[QuantityText, BeforeValidator(_QuantityOf(TECHNOLOGY)), _AS_TEXT, _field_schema(TECHNOLOGY)]
+OwnTechnologyField = Annotated[
+    QuantityText | str, BeforeValidator(_own_technology), _AS_TEXT, _field_schema(TECHNOLOGY)
 ]
 AreaField = Annotated[QuantityText, BeforeValidator(_QuantityOf(AREA)), _AS_TEXT, _field_schema(AREA)]

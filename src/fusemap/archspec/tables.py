@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.components import ComponentTable, Entry, Price, Size
 from fusemap.archspec.document import Document, Path, Place, merge, with_sources
 from fusemap.archspec.models import ComponentModel, ComponentsModel
@@ -33,10 +34,21 @@ def machine_table(reference: str, place: Place, inline: Document) -> ComponentTa
     if not inline.data and not is_path(reference) and reference in names("components"):
         return _built_in(reference)
     document = find("components", reference, beside=place.span.file, place=place)[1]
-    file = document.file
+    file = base = document.file
+    _check_inline(inline)
     if isinstance(inline.data, dict) and inline.data:
         document, file = merge(document, inline), f"{file} with {inline.file}"
-    return build_table(document, name=reference, file=file)
+    return build_table(document, name=reference, file=file, base=base)
+
+
+def _check_inline(inline: Document) -> None:
+    """InputError for a technology of a component in a machine's file: it would re-date what the table says."""
+    components = inline.data.get("components", {}) if isinstance(inline.data, dict) else {}
+    for name, component in components.items() if isinstance(components, dict) else ():
+        if isinstance(component, dict) and "technology" in component:
+            message = "the technology of a component is the component table's to say"
+            hint = "numbers in a machine's file are in the machine's technology"
+            raise inline.error(("components", name, "technology"), message, hint=hint, key=True)
 
 
 @cache
@@ -44,16 +56,35 @@ def _built_in(name: str) -> ComponentTable:
     return build_table(built_in("components", name), name=name)
 
 
-def build_table(document: Document, *, name: str, file: str = "") -> ComponentTable:
+def build_table(document: Document, *, name: str, file: str = "", base: str = "") -> ComponentTable:
     """The table of a document: formulas checked against their parameters, sizes evaluated."""
     model = validate(document, ComponentsModel)
     reader = Reader(document=document)
-    entries = tuple(_entry(reader, key, component) for key, component in model.components.items())
+    technology = _technology(reader, ("technology",), model.technology)
+    entries = tuple(_entry(reader, key, component, technology) for key, component in model.components.items())
     reader.finish()
-    return ComponentTable(name=name, file=file or document.file, entries=entries, place=document.place())
+    return ComponentTable(
+        name=name,
+        file=file or document.file,
+        base=base or document.file,
+        entries=entries,
+        place=document.place(),
+    )
 
 
-def _entry(reader: Reader, name: str, model: ComponentModel) -> Entry:
+def _technology(reader: Reader, path: Path, text: QuantityText | str | None) -> Value | None:
+    """A technology in nm; None where none is given, or an error was noted."""
+    if not isinstance(text, QuantityText):
+        return None
+    try:
+        return text.at(reader.document.place(path)).evaluate({})
+    except InputError as error:
+        reader.errors.extend(error.diagnostics)
+        return None
+
+
+def _entry(reader: Reader, name: str, model: ComponentModel, technology: Value | None) -> Entry:
+    """A component in its own technology, else in the table's."""
     path: Path = ("components", name)
     if model.sizes and (model.energy or model.area or model.parameters):
         other = next(key for key in ("energy", "area", "parameters") if getattr(model, key))
@@ -64,6 +95,8 @@ def _entry(reader: Reader, name: str, model: ComponentModel) -> Entry:
         energies=_energies(reader, path, model.energy, model.parameters),
         area=_price(reader, (*path, "area"), model.area, model.parameters) if model.area else None,
         sizes=_sizes(reader, path, model),
+        technology_nm=_technology(reader, (*path, "technology"), model.technology) if model.technology else technology,
+        off_process=model.technology == "none",
     )
 
 

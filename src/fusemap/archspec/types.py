@@ -178,7 +178,7 @@ class Rank:
 class Workload:
     """The sizes of a model's ranks; a tensor that does not name a `batch` rank is batched over it.
 
-    `block` names the layers that make the whole model (empty: not known): a built-in name or a path.
+    `block` names the layers that make the whole model (empty: not known): parts, each a built-in name or a path.
     """
 
     name: str
@@ -189,7 +189,7 @@ class Workload:
     description: str
     source: str
     where: Place = field(compare=False, repr=False)
-    block: str = ""
+    block: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> Mapping[str, int]:

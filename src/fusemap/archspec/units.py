@@ -60,6 +60,7 @@ def _units() -> dict[str, Unit]:
             for unit, size in bits.items()
         },
         **{f"{name}^2": Unit(dimension="area", factor=Fraction(10) ** (2 * p)) for name, p in lengths.items()},
+        **{name: Unit(dimension="length", factor=Fraction(10) ** p) for name, p in lengths.items()},
     }
 
 
@@ -73,6 +74,7 @@ TIME = Kind(noun="a time", unit="s", example="10 ns", zero=True)
 ENERGY = Kind(noun="an energy", unit="pJ", example="249.6 pJ", zero=True)
 ENERGY_PER_BIT = Kind(noun="an energy per bit", unit="pJ/bit", example="3.9 pJ/bit", zero=True)
 AREA = Kind(noun="an area", unit="um^2", example="1545 um^2", zero=True)
+TECHNOLOGY = Kind(noun="a technology", unit="nm", example="45 nm")
 
 _NUMBER = re.compile(
     r"\s*(?P<amount>-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)\s*(?P<unit>[^\W\d_].*)?"

@@ -115,11 +115,11 @@ def _extended(document: Document, chain: tuple[str, ...]) -> Document:
     return merge(below, document)
 
 
-def _block(document: Document, spec: WorkloadModel) -> str:
-    """The block as a name, or as a path from here rather than from the file that it is written in."""
-    if not spec.block or not is_path(spec.block):
-        return spec.block
-    return str(FilePath(document.span(("block",)).file).parent / spec.block)
+def _block(document: Document, spec: WorkloadModel) -> tuple[str, ...]:
+    """The block's parts as names, or as paths from here rather than from the file that they are written in."""
+    parts = [spec.block] if isinstance(spec.block, str) else spec.block
+    folder = FilePath(document.span(("block",)).file).parent
+    return tuple(str(folder / part) if is_path(part) else part for part in parts if part)
 
 
 def _build(document: Document, *, model: str, length: int | None, reference: str) -> Workload:
