@@ -87,7 +87,7 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
     (("export", "graph", "attention-1pass"), lambda: fm.graph("attention-1pass")),
 ]
 WITHOUT_A_FUNCTION = {"list", "schema", "validate"}  # names and files' schemas, no results
-OF_A_FILE = {"pareto", "plot", "regress", "report", "sweep"}  # compared in their own tests
+OF_A_FILE = {"import", "pareto", "plot", "regress", "report", "sweep"}  # compared in their own tests
 MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",), "map": ("seconds",)})
 
 

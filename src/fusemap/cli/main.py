@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "validate": ("fusemap.cli.validate:command", "Check against simulators, published numbers, kernels, peers."),
         "audit": ("fusemap.cli.audit:command", "List the known slips of a published accounting."),
         "taxonomy": ("fusemap.cli.taxonomy:command", "Sort attention algorithms by their passes."),
+        "import": ("fusemap.cli.importing:command", "Read a file of another program."),
         "export": ("fusemap.cli.export:command", "Write a cascade as LaTeX, NumPy or a graph."),
         "schema": ("fusemap.cli.schema:command", "Print the JSON schema of a file format."),
     }

@@ -1,0 +1,1 @@
+"""TeAAL's YAML (MICRO 2023): its dense Einsums as a cascade, and a cascade as its Einsums."""
