@@ -18,7 +18,8 @@ from fusemap.diagnostics import DoesNotFit, did_you_mean, input_error
 from fusemap.mappers.types import Problem
 from fusemap.sim.best import Candidate, find_best
 from fusemap.sim.report import Timing
-from fusemap.validation.inference_block import Layer, load_block
+from fusemap.validation.inference_block import load_block
+from fusemap.validation.inference_types import Layer
 
 _MULTIPLY_ADD = ("mul", "sum")
 
