@@ -55,7 +55,7 @@ def _instances(machine: Machine) -> Iterator[tuple[str, str, int, Callable[[], Q
     for array in machine.arrays:
         yield array.name, array.registers.component.name, array.pes, array.registers.component.area
         for part in array.parts:
-            yield array.name, part.component, _count(part, array), _area_of(machine, part)
+            yield array.name, part.component, part_instances(part, array), _area_of(machine, part)
     for part in machine.parts:
         yield "chip", part.component, part.count, _area_of(machine, part)
 
@@ -64,7 +64,7 @@ def _area_of(machine: Machine, part: Part) -> Callable[[], Quantity]:
     return lambda: machine.table.component(part.component, place=part.where).area()
 
 
-def _count(part: Part, array: Array) -> int:
+def part_instances(part: Part, array: Array) -> int:
     """How many instances an array has of a part."""
     if part.per == "pe":
         return part.count * array.pes

@@ -17,4 +17,6 @@ def command() -> None:
     """
 
 
+_ACCELERGY = "Accelergy's ERT and ART as a component table."
+command.add_command(LazyCommand("accelergy", "fusemap.cli.import_accelergy:command", _ACCELERGY))
 command.add_command(LazyCommand("teaal", "fusemap.cli.import_teaal:command", "TeAAL's dense Einsums as a cascade."))
