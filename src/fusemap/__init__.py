@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from fusemap.validation.sweep import sweep
     from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
+    from fusemap.validation.teaal.importer import import_teaal
+    from fusemap.validation.teaal.types import Imported
 
 
 __version__ = VERSION
@@ -107,6 +109,8 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load_cascade": ("fusemap.einsum_cascade.catalog", "load"),
         "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
+        "Imported": ("fusemap.validation.teaal.types", "Imported"),
+        "import_teaal": ("fusemap.validation.teaal.importer", "import_teaal"),
     }
 )
 
@@ -122,6 +126,7 @@ __all__ = [
     "DoesNotFit",
     "Execution",
     "Explanation",
+    "Imported",
     "InputError",
     "Machine",
     "Pareto",
@@ -139,6 +144,7 @@ __all__ = [
     "evaluate",
     "explain",
     "graph",
+    "import_teaal",
     "latex",
     "list_archs",
     "list_cascades",
