@@ -173,7 +173,7 @@ class _Builder:
         if not event.implicit[0]:
             return _Node(place=place, kind="quoted", value=event.value, text=event.value)
         try:
-            return _Node(place=place, value=_core_scalar(event.value), text=event.value)
+            return _Node(place=place, value=core_scalar(event.value), text=event.value)
         except ValueError as error:
             self.fail(place, str(error))
             return _Node(place=place, value=0, text=event.value)
@@ -269,7 +269,7 @@ def _expand(root: _Node, file: str, most: int) -> Document:
     return Document(file=file, data=data, entries=entries)
 
 
-def _core_scalar(text: str) -> object:
+def core_scalar(text: str) -> object:
     """The value of a plain scalar in the YAML 1.2 core schema; ValueError for an unusable number."""
     if text in _WORDS:
         return _WORDS[text]
