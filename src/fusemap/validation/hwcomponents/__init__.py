@@ -1,0 +1,1 @@
+"""Component energies of hwcomponents (and its CACTI), run in another interpreter: compared, recorded, imported."""
