@@ -21,10 +21,10 @@ from fusemap.archspec.yamlnodes import parse_document
 from fusemap.einsum_cascade.interpreter import run
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.scope import known_shapes
+from fusemap.validation.imported import Imported
 from fusemap.validation.teaal.exporter import export_teaal
 from fusemap.validation.teaal.importer import imported
 from fusemap.validation.teaal.spec import read_spec
-from fusemap.validation.teaal.types import Imported
 
 Run = Callable[..., Outcome]
 DATA = Path(__file__).parent / "data" / "teaal"

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from fusemap.sim.simulation import Simulation
     from fusemap.validation.audit import Audit
     from fusemap.validation.graph import CascadeGraph
+    from fusemap.validation.imported import Imported
     from fusemap.validation.pareto import Pareto, pareto
     from fusemap.validation.regress import Regression, regress
     from fusemap.validation.reproduction import Reproduction
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
     from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
     from fusemap.validation.teaal.importer import import_teaal
-    from fusemap.validation.teaal.types import Imported
 
 
 __version__ = VERSION
@@ -109,7 +109,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load_cascade": ("fusemap.einsum_cascade.catalog", "load"),
         "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
-        "Imported": ("fusemap.validation.teaal.types", "Imported"),
+        "Imported": ("fusemap.validation.imported", "Imported"),
         "import_teaal": ("fusemap.validation.teaal.importer", "import_teaal"),
     }
 )

@@ -36,7 +36,7 @@ def command(file: str, target: str | None, partitioned: bool, einsum_only: bool,
         emit_json(found.to_json())
         return
     for note in found.notes:
-        click.echo(f"{note.span}: note: {note.message}", err=True)
+        click.echo(str(note), err=True)
     if target is None:
         click.echo(found.text, nl=False)
     else:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.printer import format_cascade
+from fusemap.validation.imported import Imported, Note
 from fusemap.validation.teaal.expression import Factor
 from fusemap.validation.teaal.names import Names, names_of, variable
 from fusemap.validation.teaal.spec import load_spec
 from fusemap.validation.teaal.splits import Pieces, notes_of, pieces_of
-from fusemap.validation.teaal.types import Imported, Note, Spec, Statement
+from fusemap.validation.teaal.types import Spec, Statement
 
 
 def import_teaal(path: str | os.PathLike[str], *, partitioned: bool = False, einsum_only: bool = False) -> Imported:
@@ -38,7 +39,7 @@ def imported(spec: Spec, *, partitioned: bool = False) -> Imported:
     name = _name(spec.file)
     text = writer.text(name, [shape for p in pieces.values() for shape in p.shapes])
     notes = (*spec.notes, *notes_of(spec.splits, applied=partitioned), *_renamed(spec, names), *writer.notes)
-    ordered = tuple(sorted(notes, key=lambda note: note.span))
+    ordered = _in_order(notes)
     head = "".join(f"# {line}\n" for line in (f"From {Path(spec.file).name}, which TeAAL reads.", *_comments(ordered)))
     printed = f"{head}{format_cascade(parse(text))}"
     cascade = parse(printed, file=f"{name}.cascade")
@@ -55,8 +56,12 @@ def _name(file: str) -> str:
     return stem or "imported"
 
 
+def _in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
+    return tuple(sorted(notes, key=lambda note: (note.span.line, note.span.column) if note.span else (0, 0)))
+
+
 def _comments(notes: tuple[Note, ...]) -> list[str]:
-    return [f"line {note.span.line}: {note.message}" for note in notes]
+    return [f"line {note.span.line}: {note.message}" for note in notes if note.span]
 
 
 def _renamed(spec: Spec, names: Names) -> list[Note]:

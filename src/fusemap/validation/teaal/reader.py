@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fusemap.archspec.document import Document, Path, Place, TextFault
 from fusemap.archspec.errors import describe
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
-from fusemap.validation.teaal.types import Note
+from fusemap.validation.imported import Note
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}", re.ASCII)
 

@@ -55,5 +55,5 @@ def read_spec(document: Document, *, einsum_only: bool = False) -> Spec:
         declaration=declaration,
         statements=statements,
         splits=splits,
-        notes=tuple(sorted(reader.notes, key=lambda note: note.span)),
+        notes=tuple(reader.notes),
     )

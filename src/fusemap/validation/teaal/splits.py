@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fusemap.diagnostics import Diagnostic, InputError
+from fusemap.validation.imported import Note
 from fusemap.validation.teaal.names import Names, variable
-from fusemap.validation.teaal.types import Note, Split
+from fusemap.validation.teaal.types import Split
 
 _MOST_ON_THE_LEFT = 2
 

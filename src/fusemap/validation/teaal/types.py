@@ -1,4 +1,4 @@
-"""What a TeAAL file says, as far as a dense cascade can hold it, and what came out of an import."""
+"""What a TeAAL file says, as far as a dense cascade can hold it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fusemap.archspec.document import Place
-from fusemap.diagnostics import Span
-from fusemap.einsum_cascade.types import Cascade
+from fusemap.validation.imported import Note
 from fusemap.validation.teaal.expression import Expression
 
 
@@ -38,17 +37,6 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """Something that the file says and the cascade does not hold, and why it computes the same."""
-
-    message: str
-    span: Span
-
-    def __str__(self) -> str:
-        return f"{self.span}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """A TeAAL file: declared ranks by tensor, expressions in order, dense splits, notes on the rest."""
 
@@ -57,26 +45,3 @@ class Spec:
     statements: tuple[Statement, ...]
     splits: tuple[Split, ...]
     notes: tuple[Note, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
-    """A cascade that was read from another program's file; `text` can be saved as a `.cascade` file."""
-
-    cascade: Cascade
-    text: str
-    format: str
-    file: str
-    notes: tuple[Note, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """The document `fusemap/import/1`."""
-        notes = [{"line": note.span.line, "column": note.span.column, "message": note.message} for note in self.notes]
-        return {
-            "schema": "fusemap/import/1",
-            "format": self.format,
-            "file": self.file,
-            "cascade": self.cascade.name,
-            "text": self.text,
-            "notes": notes,
-        }
