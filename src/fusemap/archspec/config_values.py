@@ -15,7 +15,7 @@ from fusemap.archspec.reader import LARGEST
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 
 LONG = 70
-_LEFT_OUT = (False, None, 0, [], {}, "")
+_LEFT_OUT: tuple[object, ...] = (False, None, 0, [], {}, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +99,9 @@ class Values:
             by = self.keys.get(name, name)
             if name in self.family.numbers and name not in self.keys:
                 inner = self.family.numbers[name]
-                by = self._in_keys(inner) if len(inner.names()) == 1 and str(inner).isidentifier() else f"({self._in_keys(inner)})"
-            text = re.sub(rf"\b{name}\b", lambda _, by=by: by, text)  # type: ignore[misc]
+                by = self._in_keys(inner)
+                by = by if str(inner).isidentifier() else f"({by})"
+            text = re.sub(rf"\b{name}\b", by, text)
         return text
 
     def _made_of(self, expression: Expression) -> list[tuple[str, str]]:
@@ -220,7 +221,7 @@ def refusals(
     With `others` those too that other families read.
     """
     for key, value in data.items():
-        if key in family.fields or value in _LEFT_OUT:
+        if key in family.fields or key in family.noted or value in _LEFT_OUT:
             continue
         reason = next((r for pattern, r in family.refused.items() if fnmatchcase(key, pattern)), "")
         elsewhere = family.elsewhere.get(key, "") if others else ""

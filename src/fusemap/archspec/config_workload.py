@@ -57,7 +57,7 @@ class ConfigWorkload:
         lines = [
             f"description: {_yaml(f'{self.name}, {what}.')}",
             "source: >-",
-            f"  {self.config}, read as {self.model_type} (family {self.family}) with the defaults of the transformers library;",
+            f"  {self.config}, read as {self.model_type} with the defaults of the transformers library;",
             "  the number of sequences is chosen here",
             *about,
             f"block: [{', '.join(self.parts)}]",
@@ -168,14 +168,14 @@ def _parts(
         "M": RankLine(name="M", text=tokens, source="key and value positions"),
         "P": RankLine(name="P", text="1" if decode else tokens, source="query positions of a sequence"),
     }
-    used = [
-        (name, part) for name, part in spec.parts.items() if part.when is None or values.number(part.when)
-    ]
+    used = [(name, part) for name, part in spec.parts.items() if part.when is None or values.number(part.when)]
     for ranks in (*(part.ranks for _, part in used), spec.ranks):
         for rank, expression in ranks.items():
             if rank not in lines:
                 size = values.whole(rank, expression)
-                lines[rank] = RankLine(name=rank, text=str(size), source=_source(values, rank, values.shown(expression)))
+                lines[rank] = RankLine(
+                    name=rank, text=str(size), source=_source(values, rank, values.shown(expression))
+                )
     return tuple(name for name, _ in used), tuple(lines.values())
 
 

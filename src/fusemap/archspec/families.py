@@ -1,7 +1,7 @@
 """How the configurations of a family of models are read, as data: which key is which size, and what follows.
 
-A file of `configs` has the keys of a `config.json` with the defaults of the library that writes them, numbers that follow
-from them, and the parts of `validation/layers` that make the model, each with a condition and its ranks.
+A file of `configs` has the keys of a `config.json` with the defaults of the library that writes them, numbers that
+follow from them, and the parts of `validation/layers` that make the model, each with a condition and its ranks.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class PartModel(SpecModel):
 
 
 class FamilyModel(SpecModel):
-    """A file of `configs`. `refused` keys change the cost in ways that are not supported, unless false, null, 0 or empty.
+    """A file of `configs`. `refused` keys change the cost in ways that are not supported, unless false, null, 0, empty.
 
-    `*` in a key stands for any letters. `elsewhere` are keys that other families read. `harmless` ones have no part in the
-    cost, `noted` ones neither, but what they say is left out.
+    `*` in a key stands for any letters. `elsewhere` are keys that other families read. `harmless` ones have no part
+    in the cost, `noted` ones neither, but what they say is left out.
     """
 
     description: str

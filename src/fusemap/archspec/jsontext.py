@@ -1,8 +1,8 @@
 """JSON text to plain data with the place of every key and value.
 
 A JSON document is a YAML 1.2 one but for tabs between its values and halves of surrogate pairs in its strings; with
-these out of the way the reader of YAML gives the places. Only JSON is accepted: no comments, no trailing commas. The words NaN and Infinity,
-which Python writes, are texts.
+these out of the way the reader of YAML gives the places. Only JSON is accepted: no comments, no trailing commas. The
+words NaN and Infinity, which Python writes, are texts.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from fusemap.cli.sizes import parse_sizes
 from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.validation.accounting import NAMES
 from fusemap.validation.inference import Inference, LayerRow, Total, inference
+from fusemap.validation.inference_types import Experts
 
 MODEL = "model"
 WIDTH = 100
@@ -56,8 +57,9 @@ def model_text(found: Inference) -> str:
         "fastest of its cascades. Traffic is beside what any mapping moves, inputs and outputs once. Left out: "
         "normalization, rotation, products of gates, residual sums.",
     ]
-    if found.tokens > found.sequences:
+    if found.tokens > found.sequences and found.causal:
         notes.append("The causal mask is not exploited: attention's work is an upper bound, by up to two.")
+    notes += experts_note(found.experts)
     notes += [
         f"{row.layer}: {o.cascade} instead of {row.cascade} {_instead(o.latency_s, row)}"
         for row in found.rows
@@ -65,6 +67,16 @@ def model_text(found: Inference) -> str:
     ]
     paragraphs = "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
     return "\n\n".join([_heading(found), _layers(found), _totals(found), paragraphs])
+
+
+def experts_note(experts: Experts | None) -> list[str]:
+    """How many experts the tokens reach, and by which rule."""
+    if experts is None:
+        return []
+    return [
+        f"Experts: {counted(experts.tokens, 'token')} with {experts.chosen} of {experts.routed} each reach "
+        f"{experts.touched} ({experts.rule}); uniform routing is expected to reach {experts.expected:.1f}."
+    ]
 
 
 def _instead(latency_s: float | None, row: LayerRow) -> str:
@@ -77,15 +89,16 @@ def _instead(latency_s: float | None, row: LayerRow) -> str:
 def _heading(found: Inference) -> str:
     per_token = binary(found.cache_bytes_per_token)
     lines = [
-        f"{found.workload} on {found.arch}: {found.phase}, {_counted(found.sequences, 'sequence')}, "
-        f"{_counted(found.tokens, 'token')}",
+        f"{found.workload} on {found.arch}: {found.phase}, {counted(found.sequences, 'sequence')}, "
+        f"{counted(found.tokens, 'token')}",
         f"{number(found.parameters)} parameters; cache {per_token} a token, {binary(found.cache_bytes)} in all",
         f"{found.tokens_per_s:,.4g} tokens/s, limited by {found.bottleneck}",
     ]
     return "\n".join(lines)
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """A number of things."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 

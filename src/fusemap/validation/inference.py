@@ -19,7 +19,7 @@ from fusemap.mappers.types import Problem
 from fusemap.sim.best import Candidate, find_best
 from fusemap.sim.report import Timing
 from fusemap.validation.inference_block import load_block
-from fusemap.validation.inference_types import Layer
+from fusemap.validation.inference_types import Experts, Layer
 
 _MULTIPLY_ADD = ("mul", "sum")
 
@@ -42,6 +42,7 @@ class LayerRow:
     """
 
     layer: str
+    kind: str
     times: int
     in_blocks: bool
     cascade: str
@@ -78,6 +79,7 @@ class LayerRow:
         """The row as a JSON object."""
         return {
             "layer": self.layer,
+            "kind": self.kind,
             "times": self.times,
             "in_blocks": self.in_blocks,
             "cascade": self.cascade,
@@ -124,7 +126,7 @@ class Total:
 class Inference:
     """A model at one length on a machine: `tokens` are those that it works on, `cached` those in its cache.
 
-    `cache_bytes_per_token` is over all blocks.
+    `cache_bytes_per_token` is over all blocks, as long as each keeps the token; `cache_bytes` what all sequences hold.
     """
 
     workload: str
@@ -138,6 +140,9 @@ class Inference:
     blocks: int
     parameters: int
     cache_bytes_per_token: int
+    cache_bytes: int
+    causal: bool
+    experts: Experts | None
     rows: tuple[LayerRow, ...]
 
     @property
@@ -163,11 +168,6 @@ class Inference:
         """Tokens of all sequences over the latency of all layers."""
         return self.tokens / self.total.latency_s
 
-    @property
-    def cache_bytes(self) -> int:
-        """What the cache of all sequences holds, in all blocks."""
-        return self.cache_bytes_per_token * self.cached
-
     def to_json(self) -> dict[str, object]:
         """The document `fusemap/inference/1`."""
         return {
@@ -184,6 +184,8 @@ class Inference:
             "parameters": self.parameters,
             "cache_bytes_per_token": self.cache_bytes_per_token,
             "cache_bytes": self.cache_bytes,
+            "causal": self.causal,
+            "experts": self.experts.to_json() if self.experts else None,
             "tokens_per_s": self.tokens_per_s,
             "latency_s": self.total.latency_s,
             "energy_pj": self.total.energy_pj,
@@ -229,15 +231,23 @@ def inference(
         arch=machine.name,
         block=block.description,
         source=block.source,
-        phase="decode" if positions == 1 or positions < sized.size("M") else "prefill",
+        phase=phase_of(sized),
         sequences=batch,
         tokens=batch * positions,
         cached=batch * cached,
         blocks=block.blocks,
         parameters=block.parameters,
-        cache_bytes_per_token=block.blocks * block.cache_words * machine.word_bytes,
+        cache_bytes_per_token=block.words_of_a_token * machine.word_bytes,
+        cache_bytes=batch * block.words_held * machine.word_bytes,
+        causal=block.causal,
+        experts=block.experts,
         rows=tuple(rows),
     )
+
+
+def phase_of(workload: Workload) -> str:
+    """Decoding where P is 1 or less than M, else prefill."""
+    return "decode" if workload.size("P") == 1 or workload.size("P") < workload.size("M") else "prefill"
 
 
 def resized(workload: Workload, sizes: Mapping[str, int]) -> Workload:
@@ -279,6 +289,7 @@ def _row(layer: Layer, machine: Machine, found: _Found) -> LayerRow:
     best, proven, others = found[key]
     return LayerRow(
         layer=layer.name,
+        kind=layer.kind,
         times=layer.times,
         in_blocks=layer.in_blocks,
         cascade=best.problem.cascade,
