@@ -1,7 +1,7 @@
-"""What runs in the interpreter that has hwcomponents: questions on standard input, answers behind a mark on standard output.
+"""What runs in the interpreter that has hwcomponents: questions on standard input, answers behind a mark on its output.
 
-It needs the standard library and hwcomponents alone. Every model that changes its numbers for the technology is
-watched while it does so: `native_nm` are the nodes that its numbers are of, `scalings` what was changed and by how much.
+It needs the standard library and hwcomponents alone. Models are watched while they change their numbers for the
+technology: `native_nm` are the nodes that the numbers are of, `scalings` what was changed and by which factor.
 """
 
 from __future__ import annotations
@@ -53,15 +53,27 @@ def watch(seen: dict[str, Any]) -> None:
         memory = importlib.import_module("hwcomponents_cacti.hwcomponents_cacti")._Memory
     except ImportError:
         return
-    call = memory._call_cacti
+    call, fit = memory._call_cacti, memory._interp_size
 
     def call_cacti(self: Any, size: int, ports: int, block: int, node_um: float, banks: int, *rest: Any) -> Any:
-        seen["native_nm"].append(round(node_um * 1000, 6))
-        run = {"size_bytes": size, "ports": ports, "block_bytes": block, "node_nm": round(node_um * 1000, 6), "banks": banks}
-        seen["cacti"].append(run)
-        return call(self, size, ports, block, node_um, banks, *rest)
+        node = round(node_um * 1000, 6)
+        seen["native_nm"].append(node)
+        seen["cacti"].append(
+            {"size_bytes": size, "ports": ports, "block_bytes": block, "node_nm": node, "banks": banks}
+        )
+        seen["result"] = call(self, size, ports, block, node_um, banks, *rest)
+        return seen["result"]
 
-    memory._call_cacti = call_cacti
+    def interp_size(self: Any, tech_node: float) -> Any:
+        fitted = fit(self, tech_node)
+        factors = [fitted[n] / seen["result"][n] for n in (0, 3)]
+        if factors != [1, 1]:
+            entry = {"model": type(self).__name__, "attribute": "size", "to": self.size}
+            entry |= {"from": seen["cacti"][-1]["size_bytes"] * 8, "energy": factors[0], "area": factors[1]}
+            seen["scalings"].append(entry)
+        return fitted
+
+    memory._call_cacti, memory._interp_size = call_cacti, interp_size
 
 
 def answer(question: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
