@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
     from fusemap.validation.teaal.importer import import_teaal
+    from fusemap.validation.timeloop.reading.imported import ImportedDesign, import_timeloop
 
 
 __version__ = VERSION
@@ -111,6 +112,8 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
         "Imported": ("fusemap.validation.imported", "Imported"),
         "import_teaal": ("fusemap.validation.teaal.importer", "import_teaal"),
+        "ImportedDesign": ("fusemap.validation.timeloop.reading.imported", "ImportedDesign"),
+        "import_timeloop": ("fusemap.validation.timeloop.reading.imported", "import_timeloop"),
     }
 )
 
@@ -127,6 +130,7 @@ __all__ = [
     "Execution",
     "Explanation",
     "Imported",
+    "ImportedDesign",
     "InputError",
     "Machine",
     "Pareto",
@@ -145,6 +149,7 @@ __all__ = [
     "explain",
     "graph",
     "import_teaal",
+    "import_timeloop",
     "latex",
     "list_archs",
     "list_cascades",

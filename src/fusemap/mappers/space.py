@@ -112,11 +112,14 @@ def _structure(cascade: Cascade, batched: tuple[str, ...]) -> _Structure:
     views = {str(e.name): str(scope.accesses(e)[0].tensor) for e in cascade.einsums if is_view(e)}
     external = {*(str(n) for n in scope.input_names(cascade)), *(str(n) for n in scope.outputs(cascade))}
     stepped = sequential_ranks(cascade)
+    constants = frozenset(str(d.name) for d in cascade.shapes if d.constant is not None)
     return _Structure(
         shapes=shapes,
         batch=batch,
         spaces=tuple(
-            _space(e, batch, stepped.get(e.name, frozenset())) for e in cascade.einsums if e.name not in views
+            _space(e, batch, stepped.get(e.name, frozenset()), constants)
+            for e in cascade.einsums
+            if e.name not in views
         ),
         external=frozenset(external | {view for view in views if _shown(view, views) in external}),
         views=tuple(sorted(views.items())),
@@ -142,14 +145,16 @@ def _extents(cascade: Cascade, given: Sizes) -> tuple[Sizes, Sizes]:
     return tuple((str(name), size) for name, size in sizes.items()), extents
 
 
-def _space(einsum: Einsum, batch: tuple[str, ...], sequential: frozenset[str]) -> EinsumSpace:
+def _space(
+    einsum: Einsum, batch: tuple[str, ...], sequential: frozenset[str], constants: frozenset[str]
+) -> EinsumSpace:
     output = _operand(einsum.output, batch, is_output=True)
     inputs = tuple(_operand(a, batch, is_output=False) for a in dict.fromkeys(scope.accesses(einsum)))
     operators = point_operators(einsum)
     reduce = () if operators.reduce is None else (operators.reduce,)
     filtered = bool(scope.conditions_of(einsum)) or "only" in operators.map
     notes = [_dense_note(einsum)] if filtered else []
-    notes += [_group_note(einsum, a) for a in scope.accesses(einsum) if any(_shared(i) for i in a.indices)]
+    notes += [_group_note(einsum, a) for a in scope.accesses(einsum) if any(_shared(i, constants) for i in a.indices)]
     return EinsumSpace(
         name=einsum.name,
         ranks=tuple((str(v), 0) for v in (*batch, *scope.variables_of(einsum))),
@@ -183,10 +188,14 @@ def _group_note(einsum: Einsum, access: Access) -> str:
     return f"{einsum.name}: reuse of {access.tensor} between overlapping coordinates is not exploited (an upper bound)"
 
 
-def _shared(index: Index) -> bool:
-    """True when different loop coordinates can mean the same element (h//G, i+j); a partition m1*M0+m0 does not."""
+def _shared(index: Index, constants: frozenset[str]) -> bool:
+    """True when different loop coordinates can mean the same element (h//G, i+j); a partition m1*M0+m0 does not.
+
+    A stride that is a constant (p*S+r with S = 2) is none, unless it is the extent of the other variable.
+    """
     expr = index.expr
     if not isinstance(expr, Affine):
         return True
-    plain = [t for t in expr.terms if t.var is not None and t.shape is None]
-    return len(plain) > 1
+    plain = [str(t.var).upper() for t in expr.terms if t.var is not None and t.shape is None]
+    strides = [t for t in expr.terms if t.var is not None and t.shape in constants and str(t.shape) not in plain]
+    return len(plain) + len(strides) > 1

@@ -98,7 +98,7 @@ class DirectiveReader:
         """The directive of a mapping node."""
         found = Directive(target=target, kind=kind, place=node.place)
         for key, value in node.fields.items():
-            if key in ("target", "type") or (value.kind == "scalar" and value.value is None):
+            if key in ("target", "type") or value.empty:
                 continue
             if key in _REFUSED:
                 self.refuse(node, key, value, target)

@@ -10,11 +10,14 @@ from fusemap.validation.timeloop.reading.problem import ProblemSpec, TensorSpec,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EinsumText:
-    """The Einsum of a problem: `ranks` are (rank, size or formula of sizes), `names` the tensors by data space."""
+    """The Einsum of a problem: `ranks` are (rank, size), `names` the tensors by data space.
+
+    `slides` are the tensors that have a sum of dimensions as an index.
+    """
 
     cascade: str
     text: str
-    ranks: tuple[tuple[str, str], ...]
+    ranks: tuple[tuple[str, int], ...]
     names: Mapping[str, str]
     einsum: str
     slides: tuple[str, ...]
@@ -58,8 +61,8 @@ def einsum_text(problem: ProblemSpec, name: str, origin: str) -> EinsumText:
         f"input {inputs}",
         f"{left} = {product}",
     ]
-    ranks = [(d.upper(), str(size)) for d, size in problem.sizes if d in used]
-    ranks += [(rank.upper(), _extent(terms)) for terms, rank in sums.items()]
+    ranks = [(d.upper(), size) for d, size in problem.sizes if d in used]
+    ranks += [(rank.upper(), _extent(terms, dict(problem.sizes))) for terms, rank in sums.items()]
     slides = tuple(names[t.name] for t in problem.inputs if any(len(terms) > 1 for terms in t.index))
     return EinsumText(
         cascade=name,
@@ -106,7 +109,6 @@ def _term(term: Term, taken: set[str]) -> str:
     return own if term.factor == 1 else f"{own}*{_shape(term, taken)}"
 
 
-def _extent(terms: tuple[Term, ...]) -> str:
+def _extent(terms: tuple[Term, ...], sizes: Mapping[str, int]) -> int:
     """The size of a sum of dimensions: 1 + the sum of (size - 1) * coefficient."""
-    parts = [f"({t.dimension.upper()} - 1)" + (f" * {t.factor}" if t.factor != 1 else "") for t in terms]
-    return " + ".join([*parts, "1"])
+    return 1 + sum((sizes[t.dimension] - 1) * t.factor for t in terms)

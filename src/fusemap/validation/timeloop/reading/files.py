@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from fusemap.archspec.arithmetic import Value
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean, input_error
-from fusemap.validation.timeloop.reading import template
+from fusemap.validation.timeloop.reading import phrases
 from fusemap.validation.timeloop.reading.nodes import Node, parse
 from fusemap.validation.timeloop.reading.template import Include, Library, Template
 from fusemap.validation.timeloop.reading.values import Scope
@@ -17,16 +17,21 @@ from fusemap.validation.timeloop.reading.values import Scope
 _LONGER = ("components", "constraints", "mapping", "globals")
 _EXACT = ("architecture", "problem", "variables", "mapper", "mapspace", "sparse_optimizations", "ERT", "ART")
 _ONCE = ("problem", "architecture")
+_PRICES = ("ERT", "ART", "ERT_summary", "ART_summary")
 MAX_DEPTH = 20
 
 
 @dataclass(slots=True, kw_only=True)
 class Specification:
-    """What the files say, by top-level key; every key maps to the nodes of the files that have it."""
+    """What the files say, by top-level key; every key maps to the nodes of the files that have it.
+
+    `prices` are the files that hold nothing but tables of Accelergy.
+    """
 
     files: tuple[str, ...]
     parts: dict[str, list[Node]] = field(default_factory=dict)
-    defines: Mapping[str, template.Value] = field(default_factory=dict)
+    prices: list[str] = field(default_factory=list)
+    defines: Mapping[str, phrases.Value] = field(default_factory=dict)
 
     def only(self, key: str, what: str) -> Node:
         """The one node of a key; InputError when no file has it."""
@@ -42,7 +47,7 @@ class Specification:
             node: Node | None = part
             for name in inner if part.kind == "mapping" else ():
                 node = node.get(name) if node is not None and node.kind == "mapping" else None
-            if node is not None and not (node.kind == "scalar" and node.value is None):
+            if node is not None and not node.empty:
                 found += node.listed(".".join((key, *inner)))
         return found
 
@@ -59,20 +64,23 @@ class Specification:
         return Scope(fields={k: v for k, v in fields.items() if k != "version"}, given=given)
 
 
-def load(paths: Sequence[str], defines: Mapping[str, template.Value]) -> Specification:
+def load(paths: Sequence[str], defines: Mapping[str, phrases.Value]) -> Specification:
     """The specification of some files; InputError for every key that is not known, and what cannot be read."""
     library = Library()
     specification = Specification(files=tuple(paths), defines=defines)
     errors: list[Diagnostic] = []
     for path in dict.fromkeys(os.path.normpath(p) for p in paths):
-        root = load_file(path, library, defines)
-        errors += _distribute(root.mapping("a specification"), specification)
+        root = load_file(path, library, defines).mapping("a specification")
+        if root.fields and set(root.fields) <= set(_PRICES):
+            specification.prices.append(path)
+        else:
+            errors += _distribute(root, specification)
     if errors:
         raise InputError(tuple(errors))
     return specification
 
 
-def load_file(path: str, library: Library, variables: Mapping[str, template.Value]) -> Node:
+def load_file(path: str, library: Library, variables: Mapping[str, phrases.Value]) -> Node:
     """The tree of one file with everything that it includes."""
     return _load(path, library, dict(variables), [], ())
 
@@ -106,7 +114,7 @@ def _canonical(key: str) -> str | None:
 def _load(
     path: str,
     library: Library,
-    variables: dict[str, template.Value],
+    variables: dict[str, phrases.Value],
     folders: list[str],
     chain: tuple[str, ...],
 ) -> Node:

@@ -6,6 +6,7 @@ comes last (outermost), a data space that is neither kept nor bypassed is kept, 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,7 +154,7 @@ class _Merger:
         if target in meshes:
             return meshes[target]
         levels = self.architecture.levels
-        for level, inner in zip(levels, levels[1:], strict=False):
+        for level, inner in itertools.pairwise(levels):
             if level.name == target and isinstance(level, StorageSpec) and isinstance(inner, MeshSpec):
                 return inner.name
         return None
@@ -267,8 +268,11 @@ class _Merger:
             bounds = own.temporal if kind == words.TEMPORAL else own.spatial
             for factor in directive.factors:
                 have = bounds.get(factor.dimension, 1)
-                if (factor.relation == "<=" and have > factor.value) or (factor.relation == ">=" and have < factor.value):
-                    message = f"{name}: the mapping has {factor.dimension}={have}, the constraint is {factor.relation}{factor.value}"
+                if (factor.relation == "<=" and have > factor.value) or (
+                    factor.relation == ">=" and have < factor.value
+                ):
+                    limit = f"{factor.relation}{factor.value}"
+                    message = f"{name}: the mapping has {factor.dimension}={have}, the constraint is {limit}"
                     self.errors.append(factor.place.diagnostic(message))
 
     def covered(self, levels: Sequence[MappedLevel]) -> None:

@@ -45,7 +45,12 @@ class Node:
     def get(self, key: str) -> Node | None:
         """The node under a key; None without it, or when it is empty."""
         found = self.fields.get(key)
-        return None if found is None or (found.kind == "scalar" and found.value is None) else found
+        return None if found is None or found.empty else found
+
+    @property
+    def empty(self) -> bool:
+        """True for a key without a value."""
+        return self.kind == "scalar" and self.value is None
 
     def key(self, name: str) -> Place:
         """The place of a key, or of the node if it is not there."""
@@ -226,7 +231,9 @@ class _Builder:
             others = value.items if value.kind == "list" else [value]
             for other in others:
                 if other.kind != "mapping":
-                    raise self.stop(place, f"expected a mapping (or a list of them) under {key}, found {other.described()}")
+                    raise self.stop(
+                        place, f"expected a mapping (or a list of them) under {key}, found {other.described()}"
+                    )
                 merged(node, other, deep=key == "<<<")
 
     def alias(self, event: yaml.AliasEvent) -> None:

@@ -31,8 +31,8 @@ class Note:
         span = self.place.span if self.place is not None else None
         return {
             "affects": self.affects,
-            "text": self.text,
             "file": span.file if span else None,
             "line": span.line if span else None,
             "column": span.column if span else None,
+            "message": self.text,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fusemap.archspec.document import Place
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
@@ -118,6 +118,7 @@ class _Problem:
         self.roles(spaces, tensors, sizes)
         if self.errors:
             return None
+        tensors = [self.narrowed(t, tensors, sizes) for t in tensors]
         name = self.shape.get("name")
         text = name.text if name is not None and name.kind == "scalar" else ""
         return ProblemSpec(
@@ -213,12 +214,19 @@ class _Problem:
                 self.errors.append(output.place.diagnostic(message, hint=hint))
             covered = frozenset().union(*(t.dimensions for t in read))
             for name in sizes:
-                if name not in covered and (sizes[name] > 1 or name in output.dimensions):
+                if name not in covered and sizes[name] > 1:
                     self.fail(spaces, f"no data space that is read has the dimension {name}")
         names = [t.name[:1].upper() + t.name[1:] for t in tensors]
         for tensor, name in zip(tensors, names, strict=True):
             if names.count(name) > 1:
                 self.errors.append(tensor.place.diagnostic(f"a second data space {tensor.name}"))
+
+    def narrowed(self, tensor: TensorSpec, tensors: Sequence[TensorSpec], sizes: dict[str, int]) -> TensorSpec:
+        """The output without dimensions of size 1 that no input has: it holds the same words."""
+        if not tensor.output:
+            return tensor
+        covered = frozenset().union(*(t.dimensions for t in tensors if not t.output))
+        return replace(tensor, index=tuple(terms for terms in tensor.index if terms[0].dimension in covered))
 
     def densities(self) -> Iterator[Note]:
         """Sparse tensors are refused; a density of 1 is dense."""

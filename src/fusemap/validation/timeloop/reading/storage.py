@@ -16,7 +16,7 @@ from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.validation.timeloop.reading.levels import StorageSpec
 from fusemap.validation.timeloop.reading.nodes import Node
 from fusemap.validation.timeloop.reading.notes import Affects, Note
-from fusemap.validation.timeloop.reading.values import Scope, flag, number, whole
+from fusemap.validation.timeloop.reading.values import Scope, flag, number
 
 # Attributes that limit the time of a mapping, or change its energy, in a way our machines cannot say.
 _NOT_CARRIED: Mapping[str, tuple[Affects, str]] = {
@@ -31,8 +31,10 @@ _NOT_CARRIED: Mapping[str, tuple[Affects, str]] = {
     "min_utilization": ("search", "mappings that use less are allowed"),
 }
 _USED = frozenset(
-    ("datawidth", "width", "depth", "entries", "sizeKB", "block_size", "cluster_size", "multiple_buffering")
-    + ("shared_bandwidth", "global_cycle_seconds", "reduction_supported", "allow_overbooking")
+    (
+        *("datawidth", "width", "depth", "entries", "sizeKB", "block_size", "cluster_size", "multiple_buffering"),
+        *("shared_bandwidth", "global_cycle_seconds", "reduction_supported", "allow_overbooking"),
+    )
 )
 
 
@@ -54,7 +56,9 @@ class StorageReader:
         width = self.whole("width", 1) or self._missing("width", "the bits of a row")
         cluster, given = self.whole("cluster_size", 1) or 1, self.whole("block_size", 1)
         if width % (bits * cluster):
-            message = f"{self.name}: a row of {width} bit is no whole number of words of {bits} bit in {cluster} clusters"
+            message = (
+                f"{self.name}: a row of {width} bit is no whole number of words of {bits} bit in {cluster} clusters"
+            )
             self.errors.append(self._place("width").diagnostic(message))
         block = given or max(1, width // (bits * cluster))
         if given and width % (bits * given):
@@ -113,7 +117,7 @@ class StorageReader:
         for key, node in fields.items():
             if key in _USED:
                 continue
-            empty = node.kind == "scalar" and (node.value is None or node.value in (0, False))
+            empty = node.empty or (node.kind == "scalar" and node.value in (0, False))
             if key not in _NOT_CARRIED:
                 ignored.append(key)
             elif not empty:
@@ -126,30 +130,36 @@ class StorageReader:
             text = f"{self.name}: attributes for estimating prices, which are not estimated here: {', '.join(ignored)}"
             self.notes.append(Note(affects="nothing", text=text, place=self.own.key(ignored[0])))
 
-    def _find(self, key: str) -> tuple[Node, Scope] | None:
+    def _find(self, key: str) -> tuple[Node | Value, Scope] | None:
+        """What an attribute stands for, and the names that its value may use: all others, and its own further out."""
         found = self.attributes.find(key)
-        if found is None or not isinstance(found[0], Node):
+        if found is None:
             return None
         node, scope = found
-        return None if node.kind == "scalar" and node.value is None else (node, scope.without(key))
+        return None if isinstance(node, Node) and node.empty else (node, scope.without(key))
 
     def number(self, key: str) -> Value | None:
         found = self._find(key)
+        if found is None:
+            return None
+        node, scope = found
+        if not isinstance(node, Node):
+            return node
         try:
-            return None if found is None else number(found[0], found[1], f"{key} of {self.name}")
+            return number(node, scope, f"{key} of {self.name}")
         except InputError as error:
             self.errors.extend(error.diagnostics)
             return 1
 
     def whole(self, key: str, least: int) -> int | None:
-        found = self._find(key)
-        try:
-            if found is None:
-                return None
-            return whole(found[0], found[1], f"{key} of {self.name}", least=least)
-        except InputError as error:
-            self.errors.extend(error.diagnostics)
+        value = self.number(key)
+        if value is None:
+            return None
+        if value != int(value) or value < least:
+            message = f"expected {key} of {self.name} as a whole number from {least} on, found {value:g}"
+            self.errors.append(self._place(key).diagnostic(message))
             return 1
+        return int(value)
 
     def _missing(self, key: str, what: str) -> int:
         place = self.node.key("attributes")
@@ -158,4 +168,4 @@ class StorageReader:
 
     def _place(self, key: str) -> Place:
         found = self._find(key)
-        return self.node.place if found is None else found[0].place
+        return found[0].place if found is not None and isinstance(found[0], Node) else self.node.place

@@ -1,9 +1,9 @@
 """Templates of Timeloop's files: the statements of jinja2 that public designs use, and the includes between files.
 
-Supported are `{{ expression }}`, `{# comment #}`, `{% set name = expression %}`, `{% if %}`, `{% elif %}`, `{% else %}`,
-`{% endif %}` and the functions `cwd`, `add_to_path`, `find_path`, `path_exists`, `include`, `include_all` and
-`include_text` of Accelergy's reader (accelergy/utils/yaml.py). Anything else is refused where it stands. Nothing of a
-file is executed as code.
+Supported are `{{ expression }}`, `{# comment #}`, `{% set name = expression %}`, `{% if %}`, `{% elif %}`,
+`{% else %}`, `{% endif %}` and the functions `cwd`, `add_to_path`, `find_path`, `path_exists`, `include`, `include_all`
+and `include_text` of Accelergy's reader (accelergy/utils/yaml.py). Anything else is refused where it stands. Nothing of
+a file is executed as code.
 """
 
 from __future__ import annotations
@@ -125,7 +125,11 @@ class Template:
                 holds = outer and branch.outer and not branch.taken and bool(self._computed(rest, start + at))
                 branch.active, branch.taken = holds, branch.taken or holds
         else:
-            message = f'"{word[:40]}" without an if' if word in _STATEMENTS else f'the statement "{word[:40]}" is not supported'
+            message = (
+                f'"{word[:40]}" without an if'
+                if word in _STATEMENTS
+                else f'the statement "{word[:40]}" is not supported'
+            )
             hint = f"supported: {', '.join(_STATEMENTS)}"
             raise self.source.place(start + max(0, at - len(word)), len(word)).error(message, hint=hint)
 

@@ -55,7 +55,7 @@ class Composed:
     pieces: list[_Piece] = field(default_factory=list)
 
     def add(self, text: str, source: Source, offset: int, *, verbatim: bool = True) -> None:
-        """Append a text that stands at `offset` of a source (not `verbatim`: that was computed from what stands there)."""
+        """Append a text that stands at `offset` of a source, or (not `verbatim`) is computed from what stands there."""
         if text:
             self.pieces.append(_Piece(start=len(self.text), source=source, offset=offset, verbatim=verbatim))
             self.text += text
