@@ -74,6 +74,7 @@ def check_refusal(refusal: DoesNotFit) -> None:
         assert violation.hint, violation
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("name", "cascade"), list(pairs()))
 def test_a_dataflow_runs_any_length_on_its_machine(name: str, cascade: str, model: str) -> None:

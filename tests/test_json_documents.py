@@ -84,6 +84,7 @@ CASES: list[tuple[tuple[str, ...], Callable[[], Result]]] = [
     ),
     (("audit", "fusemax"), lambda: fm.audit("fusemax")),
     (("taxonomy",), fm.taxonomy),
+    (("workload", "show", "Mixtral-8x7B-decode@1K"), lambda: fm.model_table("Mixtral-8x7B-decode@1K")),
     (("export", "graph", "attention-1pass"), lambda: fm.graph("attention-1pass")),
 ]
 WITHOUT_A_FUNCTION = {"list", "schema", "validate"}  # names and files' schemas, no results

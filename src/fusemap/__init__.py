@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from fusemap.mappers.dataflow import names as list_dataflows
     from fusemap.mappers.mapspace.front import Objective
     from fusemap.mappers.mapspace.space import Mapspace
+    from fusemap.models import inference, model_table
     from fusemap.sim.accounting import Accounting
     from fusemap.sim.best import Best
     from fusemap.sim.best_choices import BestChoice
@@ -59,8 +60,11 @@ if TYPE_CHECKING:
     from fusemap.sim.report import Report, Timing
     from fusemap.sim.simulation import Simulation
     from fusemap.validation.audit import Audit
+    from fusemap.validation.config_model import ConfigModel, workload_from_config
     from fusemap.validation.graph import CascadeGraph
     from fusemap.validation.imported import Imported
+    from fusemap.validation.inference import Inference
+    from fusemap.validation.model_table import ModelTable
     from fusemap.validation.pareto import Pareto, pareto
     from fusemap.validation.regress import Regression, regress
     from fusemap.validation.reproduction import Reproduction
@@ -83,6 +87,12 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "taxonomy": ("fusemap.cascades", "taxonomy"),
         "Best": ("fusemap.sim.best", "Best"),
         "BestChoice": ("fusemap.sim.best_choices", "BestChoice"),
+        "ConfigModel": ("fusemap.validation.config_model", "ConfigModel"),
+        "Inference": ("fusemap.validation.inference", "Inference"),
+        "ModelTable": ("fusemap.validation.model_table", "ModelTable"),
+        "inference": ("fusemap.models", "inference"),
+        "model_table": ("fusemap.models", "model_table"),
+        "workload_from_config": ("fusemap.validation.config_model", "workload_from_config"),
         "Audit": ("fusemap.validation.audit", "Audit"),
         "CascadeGraph": ("fusemap.validation.graph", "CascadeGraph"),
         "Cascade": ("fusemap.einsum_cascade.types", "Cascade"),
@@ -124,6 +134,7 @@ __all__ = [
     "BestChoice",
     "Cascade",
     "CascadeGraph",
+    "ConfigModel",
     "Dataflow",
     "Derivation",
     "DoesNotFit",
@@ -131,8 +142,10 @@ __all__ = [
     "Explanation",
     "Imported",
     "ImportedDesign",
+    "Inference",
     "InputError",
     "Machine",
+    "ModelTable",
     "Pareto",
     "Regression",
     "Report",
@@ -144,12 +157,17 @@ __all__ = [
     "Workload",
     "analyze",
     "audit",
+    "compare_components",
     "derive",
     "evaluate",
     "explain",
+    "export_accelergy",
     "graph",
+    "import_accelergy",
+    "import_hwcomponents",
     "import_teaal",
     "import_timeloop",
+    "inference",
     "latex",
     "list_archs",
     "list_cascades",
@@ -160,6 +178,7 @@ __all__ = [
     "load_dataflow",
     "load_workload",
     "map",
+    "model_table",
     "pareto",
     "regress",
     "reproduce",
@@ -168,6 +187,7 @@ __all__ = [
     "sweep",
     "taxonomy",
     "timing",
+    "workload_from_config",
 ]
 
 

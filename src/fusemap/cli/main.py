@@ -27,6 +27,7 @@ OK, ANSWER_IS_NO, INPUT_WRONG, INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 0, 1, 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "list": ("fusemap.cli.list:command", "Name the built-in cascades, archs, workloads and dataflows."),
+        "workload": ("fusemap.cli.workload:command", "Models from their configurations, and by kinds of layers."),
         "analyze": ("fusemap.cli.analyze:command", "Passes that a cascade needs, whatever the mapping, and why."),
         "derive": (
             "fusemap.cli.derive:command",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fusemap.archspec.types import Machine, Workload
+from fusemap.einsum_cascade.scope import known_shapes
 from fusemap.mappers.space import make_problem
 from fusemap.validation.inference import (
     Inference,
@@ -20,7 +21,7 @@ from fusemap.validation.inference import (
 from fusemap.validation.inference_block import load_block
 from fusemap.validation.inference_types import Block, Experts, Kind, Layer
 
-WITHOUT_PRODUCTS = "embedding, norms, biases"
+OTHERS = "other weights"
 WORD_BITS = 16
 
 
@@ -92,7 +93,10 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTable:
-    """The kinds of layers of a model at the sizes of a workload; its totals are sums over the rows."""
+    """The kinds of layers of a model at the sizes of a workload; its totals are sums over the rows.
+
+    `others` are the weights that no layer multiplies by, which the last row has together.
+    """
 
     workload: str
     block: str
@@ -104,6 +108,7 @@ class ModelTable:
     word_bytes: float
     causal: bool
     experts: Experts | None
+    others: Mapping[str, int]
     arch: str
     rows: tuple[KindRow, ...]
 
@@ -141,6 +146,7 @@ class ModelTable:
             "word_bytes": self.word_bytes,
             "causal": self.causal,
             "experts": self.experts.to_json() if self.experts else None,
+            "others": dict(self.others),
             "total": {key: value for key, value in total.items() if key not in ("kind", "times", "layers")},
             "rows": [row.to_json() for row in self.rows],
         }
@@ -180,6 +186,7 @@ def model_table(
         word_bytes=bits / 8,
         causal=block.causal,
         experts=block.experts,
+        others=dict(block.other_parameters),
         arch=machine.name if machine else "",
         rows=tuple(rows),
     )
@@ -209,7 +216,7 @@ def _rows(block: Block, costs: Inference | None, word_bytes: float, batch: int) 
     if others:
         free = 0.0 if costs else None
         yield KindRow(
-            kind=WITHOUT_PRODUCTS,
+            kind=OTHERS,
             times=1,
             layers=(),
             parameters=others,
@@ -225,12 +232,13 @@ def _line(layer: Layer, row: LayerRow | None, word_bytes: float) -> LayerLine:
     """The layer in the cascade that was fastest, else the first of its cascades."""
     cascade = next((c for c in layer.cascades if row and c.name == row.cascade), layer.cascades[0])
     problem = make_problem(cascade, layer.workload, {})
+    used = {*known_shapes(cascade), *layer.workload.batch}
     return LayerLine(
         layer=layer.name,
         times=layer.times,
         cascade=cascade.name,
         einsums=len(problem.spaces),
-        sizes=dict(layer.workload.sizes),
+        sizes={name: size for name, size in layer.workload.sizes.items() if name in used},
         macs=multiply_accumulates(problem),
         least_bytes=least_words(problem) * word_bytes,
     )
