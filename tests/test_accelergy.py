@@ -165,7 +165,8 @@ def test_a_machine_on_an_imported_table_costs_the_same(fusemap: Run, tmp_path: P
     options += ["--technology", "45nm", "--technology", "dram=none", "--size", "global_buffer=16MiB_4096"]
     files = [str(tmp_path / "t" / name) for name in ("ERT.yaml", "ART.yaml")]
     outcome = fusemap("import", "accelergy", *files, *options, "--out", str(tmp_path / "c.yaml"))
-    assert (outcome.code, outcome.out) == (0, "")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"14 components written to {tmp_path / 'c.yaml'}\n"
     registers = [f"  {a}: {{registers: {{component: {a}_registers}}}}" for a in ("array_2d", "array_1d")]
     lines = ["extends: fusemax-cloud", "table: c.yaml", "source: x", "arrays:", *registers]
     (tmp_path / "m.yaml").write_text("\n".join(lines) + "\n")
@@ -295,4 +296,6 @@ def test_the_documents(fusemap: Run, tmp_path: Path) -> None:
         "accelergy",
         ["buffer", "mac"],
     )
-    assert parse_components(str(imported["table"])).names() == ("buffer", "mac")
+    assert imported == json.loads(json.dumps(fm.import_accelergy([tmp_path / "ERT.yaml"], technology="45nm").to_json()))
+    assert exported == json.loads(json.dumps(fm.export_accelergy("flat-cloud").to_json()))
+    assert parse_components(imported["text"]).names() == ("buffer", "mac")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
     from fusemap.cascades import derive, graph, latex, taxonomy
+    from fusemap.components import compare_components, export_accelergy, import_accelergy, import_hwcomponents
     from fusemap.diagnostics import DoesNotFit, InputError
     from fusemap.einsum_cascade.analysis import Analysis
     from fusemap.einsum_cascade.catalog import load as load_cascade
@@ -121,6 +122,10 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
         "Imported": ("fusemap.validation.imported", "Imported"),
+        "compare_components": ("fusemap.components", "compare_components"),
+        "export_accelergy": ("fusemap.components", "export_accelergy"),
+        "import_accelergy": ("fusemap.components", "import_accelergy"),
+        "import_hwcomponents": ("fusemap.components", "import_hwcomponents"),
         "import_teaal": ("fusemap.validation.teaal.importer", "import_teaal"),
         "ImportedDesign": ("fusemap.validation.timeloop.reading.imported", "ImportedDesign"),
         "import_timeloop": ("fusemap.validation.timeloop.reading.imported", "import_timeloop"),
@@ -158,11 +163,15 @@ __all__ = [
     "analyze",
     "audit",
     "compare_components",
+    "compare_components",
     "derive",
     "evaluate",
     "explain",
     "export_accelergy",
+    "export_accelergy",
     "graph",
+    "import_accelergy",
+    "import_hwcomponents",
     "import_accelergy",
     "import_hwcomponents",
     "import_teaal",

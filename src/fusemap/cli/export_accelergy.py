@@ -24,10 +24,9 @@ def command(arch: str, folder: str | None, as_json: bool) -> None:
     Example:
       fusemap export accelergy fusemax-cloud --out tables
     """
-    from fusemap.archspec.accelergy.machine import export_tables
-    from fusemap.archspec.archs import load_arch
+    from fusemap.components import export_accelergy
 
-    found = export_tables(load_arch(arch))
+    found = export_accelergy(arch)
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for name, text in found.files:
@@ -37,4 +36,4 @@ def command(arch: str, folder: str | None, as_json: bool) -> None:
     elif folder is None:
         click.echo("".join(text for _, text in found.files), nl=False)
     else:
-        click.echo(f"written to {', '.join(str(Path(folder) / name) for name, _ in found.files)}", err=True)
+        click.echo(f"{found.machine} written to {', '.join(str(Path(folder) / name) for name, _ in found.files)}")

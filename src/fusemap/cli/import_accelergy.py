@@ -50,19 +50,18 @@ def command(
     """
     if target is not None:
         suffix_of(target, ("yaml", "yml"))
-    from fusemap.archspec.accelergy.read import read_tables
-    from fusemap.archspec.accelergy.table import Choices, component_table
+    from fusemap.components import import_accelergy
 
     common = [text for text in technologies if "=" not in text]
     if len(common) > 1:
         raise input_error(f"several technologies of all components: {', '.join(common)}")
-    choices = Choices(
+    found = import_accelergy(
+        files,
         technology=common[0] if common else "",
         technologies=_pairs("--technology", [text for text in technologies if "=" in text]),
-        names=_pairs("--rename", renamed),
+        rename=_pairs("--rename", renamed),
         sizes=_pairs("--size", [text if "=" in text else f"{text}=" for text in sizes], empty=True),
     )
-    found = component_table(read_tables(files), choices)
     if target is not None:
         write_whole(target, found.text.encode())
     if as_json:
@@ -73,7 +72,7 @@ def command(
     if target is None:
         click.echo(found.text, nl=False)
     else:
-        click.echo(f"written to {target}", err=True)
+        click.echo(f"{len(found.components)} components written to {target}")
 
 
 def _pairs(option: str, texts: tuple[str, ...] | list[str], *, empty: bool = False) -> dict[str, str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from fusemap.cli.files import suffix_of, write_whole
 from fusemap.cli.output import emit_json
-from fusemap.diagnostics import input_error
 
 
 @click.command("hwcomponents", short_help="Models of hwcomponents and its CACTI as a component table.")
@@ -28,17 +25,9 @@ def command(spec: str, python: str | None, target: str | None, as_json: bool) ->
     """
     if target is not None:
         suffix_of(target, ("yaml", "yml"))
-    from fusemap.validation.hwcomponents.importer import import_models
-    from fusemap.validation.hwcomponents.peer import HOW_TO_GET, Peer, Question, ask, named_python
+    from fusemap.components import import_hwcomponents
 
-    found = named_python(python)
-
-    def asked(questions: Sequence[Question]) -> Peer:
-        if found is None:
-            raise input_error("no Python with hwcomponents is named", hint=HOW_TO_GET)
-        return ask(found, questions)
-
-    table = import_models(spec, asked)
+    table = import_hwcomponents(spec, python=python)
     if target is not None:
         write_whole(target, table.text.encode())
     if as_json:
@@ -49,4 +38,4 @@ def command(spec: str, python: str | None, target: str | None, as_json: bool) ->
     if target is None:
         click.echo(table.text, nl=False)
     else:
-        click.echo(f"written to {target}", err=True)
+        click.echo(f"{len(table.components)} components written to {target}")

@@ -22,6 +22,7 @@ CHECKS = {
     "functional": "Cascades executed: direct against streaming, and as NumPy functions.",
     "simulators": "Formula, tile events and every processing element against each other.",
     "published": "The values of the FuseMax study.",
+    "components": "The shipped component table beside hwcomponents and its CACTI.",
     "cuda": "Attention kernels, executed, against what cascade and mapping predict.",
     "all": "Every check, with what the package has recorded.",
 }

@@ -49,8 +49,8 @@ class ImportedTable:
             "schema": "fusemap/import/1",
             "format": self.origin,
             "components": list(self.components),
-            "notes": list(self.notes),
-            "table": self.text,
+            "text": self.text,
+            "notes": [{"line": None, "column": None, "message": note} for note in self.notes],
         }
 
 
