@@ -63,6 +63,7 @@ class _Walker:
         return ArchitectureSpec(
             levels=tuple(self.levels),
             passes=tuple(self.passes),
+            names=tuple(self.names),
             compute=self.computes[-1].fields["name"].text,
             cycle_s=cycle,
             cycle_source=source,

@@ -31,7 +31,7 @@ _REFUSED = {
 # Keys that steer a search and are no part of a mapping.
 _SEARCH = (
     *("factors_only", "default_max_factor", "default_min_factor", "remainders", "no_iteration_over_dataspaces"),
-    *("must_iterate_over_dataspaces", "maximize_dims", "maximize_dims_capacity", "min", "no_link_transfer"),
+    *("must_iterate_over_dataspaces", "maximize_dims", "maximize_dims_capacity", "min"),
 )
 
 
@@ -102,6 +102,8 @@ class DirectiveReader:
                 continue
             if key in _REFUSED:
                 self.refuse(node, key, value, target)
+            elif key == "no_link_transfer":
+                continue  # our arrays have no links: neighbours pass nothing on
             elif key in _SEARCH:
                 found.search.append(key)
             elif kind == words.DATASPACE:
@@ -128,7 +130,12 @@ class DirectiveReader:
             else:
                 found.search.append(key)
         else:
-            valid = (*_ITERATION, *(("split",) if found.kind == words.SPATIAL else ()), *_REFUSED, *_SEARCH)
+            valid = (
+                *_ITERATION,
+                *(("split", "no_link_transfer") if found.kind == words.SPATIAL else ()),
+                *_REFUSED,
+                *_SEARCH,
+            )
             self.unknown(node, key, valid, f"a {found.kind} directive")
 
     def stored(self, found: Directive, node: Node, key: str, value: Node) -> None:

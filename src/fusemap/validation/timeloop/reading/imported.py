@@ -13,7 +13,7 @@ from fusemap.mappers.space import make_problem
 from fusemap.mappers.types import EinsumMapping, Fanout, Level, Loop, Phase, Stage, Storage
 from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.validation.timeloop.reading.design import Design, read_design
-from fusemap.validation.timeloop.reading.einsum import EinsumText, einsum_text, variable
+from fusemap.validation.timeloop.reading.einsum import EinsumText, einsum_text
 from fusemap.validation.timeloop.reading.machine import MachineText, identifier, machine_text, quoted
 from fusemap.validation.timeloop.reading.mapping import MappedLevel, MeshLoops
 from fusemap.validation.timeloop.reading.notes import Note
@@ -128,15 +128,15 @@ def _level(level: MappedLevel, einsum: EinsumText, machine: MachineText) -> Sequ
     if isinstance(level, MeshLoops):
         loops = {"x": level.x, "y": level.y}
         return [
-            Fanout(array=machine.array, dim=machine.dims[name], loops=_loops(loops[direction]))
+            Fanout(array=machine.array, dim=machine.dims[name], loops=_loops(loops[direction], einsum))
             for name, direction, _ in level.mesh.dims
         ]
     keep = frozenset(einsum.names[name] for name in level.keep)
-    return [Storage(memory=machine.storage[level.storage.name], loops=_loops(level.loops), keep=keep)]
+    return [Storage(memory=machine.storage[level.storage.name], loops=_loops(level.loops, einsum), keep=keep)]
 
 
-def _loops(loops: Sequence[tuple[str, int]]) -> tuple[Loop, ...]:
-    return tuple(Loop(rank=variable(name), bound=bound) for name, bound in loops)
+def _loops(loops: Sequence[tuple[str, int]], einsum: EinsumText) -> tuple[Loop, ...]:
+    return tuple(Loop(rank=einsum.variables[name], bound=bound) for name, bound in loops)
 
 
 def _levels(design: Design, machine: MachineText) -> Sequence[tuple[str, str]]:

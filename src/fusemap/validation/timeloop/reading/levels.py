@@ -64,10 +64,14 @@ LevelSpec: TypeAlias = StorageSpec | MeshSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchitectureSpec:
-    """Storages and fanouts from the outermost in, then the compute unit; `cycle_s` is the length of a cycle."""
+    """Storages and fanouts from the outermost in, then the compute unit; `cycle_s` is the length of a cycle.
+
+    `names` are those of all nodes.
+    """
 
     levels: tuple[LevelSpec, ...]
     passes: tuple[PassSpec, ...]
+    names: tuple[str, ...]
     compute: str
     cycle_s: Value
     cycle_source: str

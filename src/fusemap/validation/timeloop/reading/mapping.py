@@ -52,7 +52,7 @@ def read_mapping(
     """The mapped levels, outermost first (None without a mapping); InputError lists every fault.
 
     With a mapping, constraints add to it what it does not say, as in Timeloop's front end; without one they say where
-    a mapper may look, which a note lists.
+    a mapper may look, which a note lists. Constraints that leave nothing open are a mapping.
     """
     errors: list[Diagnostic] = []
     reader = DirectiveReader(problem=problem, errors=errors)
@@ -72,7 +72,7 @@ def read_mapping(
         for directive in reader.group(part.constraints, "nothing")
         for name in directive.keep
     ]
-    if not mapping:
+    if not mapping and (errors or not merger.fixed()):
         if errors:
             raise InputError(tuple(errors))
         return None, merger.search_notes()
@@ -129,8 +129,8 @@ class _Merger:
         if kind == words.SPATIAL:
             found = self.mesh_of(target, meshes)
             if found is None:
-                # Timeloop attaches a fanout to what stands inside it, so a level of one instance has no spatial loops.
-                if any(f.value != 1 for f in directive.factors if f.relation == "="):
+                idle = all(f.value == 1 for f in directive.factors if f.relation == "=")
+                if not (idle and target in self.architecture.names):  # a level of one instance has no spatial loops
                     self.unknown(directive, [*meshes], "no fanout for the target")
                 return kind, None
             return kind, f"mesh {found}"
@@ -243,11 +243,10 @@ class _Merger:
             if storage.parallel is not None:
                 told |= {n: False for n in names if n not in through[storage.parallel]}
             found[storage.name] = tuple(n for n in names if told.get(n, True))
-        outermost = self.architecture.storages[0]
-        absent = [n for n in names if n not in found[outermost.name]]
+        absent = [n for n in names if not any(n in kept for kept in found.values())]
         if absent:
-            message = f"{outermost.name}, the outermost storage, does not keep {', '.join(absent)}"
-            self.errors.append(outermost.place.diagnostic(message, hint="in fusemap it holds every tensor"))
+            place = self.architecture.storages[0].place
+            self.errors.append(place.diagnostic(f"no storage keeps {', '.join(absent)}"))
         return found
 
     def branches(self, through: Mapping[tuple[int, int], set[str]], names: Sequence[str]) -> None:
@@ -284,6 +283,27 @@ class _Merger:
             if done[name] != size:
                 message = f"the factors of {name} multiply to {done[name]}, its size is {size}"
                 self.errors.append(self.problem.place.diagnostic(message))
+
+    def fixed(self) -> bool:
+        """True when the constraints leave no bound, no order of loops and no data space of any level open."""
+        done = dict.fromkeys(self.problem.dimensions, 1)
+        names = {t.name for t in self.problem.tensors}
+        for level in self.architecture.levels:
+            storage = isinstance(level, StorageSpec)
+            own = self.said.get(f"{'storage' if storage else 'mesh'} {level.name}", _Merged())
+            kind = words.TEMPORAL if storage else words.SPATIAL
+            bounds = {name: b for name, b in (own.temporal if storage else own.spatial).items() if b > 1}
+            if len(bounds) > 1 and not set(bounds) <= set(own.permutation.get(kind, ())):
+                return False
+            if storage and level is not self.architecture.levels[0] and not names <= set(own.keep):
+                return False
+            for name, bound in bounds.items():
+                done[name] *= bound
+        found = done == dict(self.problem.sizes)
+        if found and self.constrained:
+            text = "the constraints leave nothing open: they are taken as the mapping"
+            self.notes.append(Note(affects="nothing", text=text, place=self.constrained[0].place))
+        return found
 
     def search_notes(self) -> list[Note]:
         """One note for the constraints that only a mapper would use."""

@@ -132,12 +132,10 @@ class _Problem:
         sizes: dict[str, int] = {}
         for item in dimensions.listed("dimensions"):
             name = item.name("a dimension")
-            taken = {known.lower() for known in sizes}
             if not _NAME.fullmatch(name):
                 self.fail(item, f'a dimension "{name[:40]}": expected letters, digits and _')
-            elif name.lower() in taken:
-                hint = "rank variables are written in lower case here"
-                self.fail(item, f"dimension {name} is there already, in upper or lower case", hint)
+            elif name in sizes:
+                self.fail(item, f"dimension {name} is there already")
             elif (size := self.instance.get(name)) is None:
                 hint = did_you_mean(name, list(self.instance.fields), noun="keys")
                 self.errors.append(self.instance.diagnostic(f"the instance gives dimension {name} no size", hint=hint))
