@@ -36,11 +36,12 @@ from fusemap.version import VERSION
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from fusemap.archspec.accelergy.machine import export_accelergy
+    from fusemap.archspec.accelergy.table import import_accelergy
     from fusemap.archspec.archs import load_arch
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
     from fusemap.cascades import derive, graph, latex, taxonomy
-    from fusemap.components import compare_components, export_accelergy, import_accelergy, import_hwcomponents
     from fusemap.diagnostics import DoesNotFit, InputError
     from fusemap.einsum_cascade.analysis import Analysis
     from fusemap.einsum_cascade.catalog import load as load_cascade
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from fusemap.validation.audit import Audit
     from fusemap.validation.config_model import ConfigModel, workload_from_config
     from fusemap.validation.graph import CascadeGraph
+    from fusemap.validation.hwcomponents.compare import compare_components
+    from fusemap.validation.hwcomponents.importer import import_hwcomponents
     from fusemap.validation.imported import Imported
     from fusemap.validation.inference import Inference
     from fusemap.validation.model_table import ModelTable
@@ -122,10 +125,10 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
         "Imported": ("fusemap.validation.imported", "Imported"),
-        "compare_components": ("fusemap.components", "compare_components"),
-        "export_accelergy": ("fusemap.components", "export_accelergy"),
-        "import_accelergy": ("fusemap.components", "import_accelergy"),
-        "import_hwcomponents": ("fusemap.components", "import_hwcomponents"),
+        "compare_components": ("fusemap.validation.hwcomponents.compare", "compare_components"),
+        "export_accelergy": ("fusemap.archspec.accelergy.machine", "export_accelergy"),
+        "import_accelergy": ("fusemap.archspec.accelergy.table", "import_accelergy"),
+        "import_hwcomponents": ("fusemap.validation.hwcomponents.importer", "import_hwcomponents"),
         "import_teaal": ("fusemap.validation.teaal.importer", "import_teaal"),
         "ImportedDesign": ("fusemap.validation.timeloop.reading.imported", "ImportedDesign"),
         "import_timeloop": ("fusemap.validation.timeloop.reading.imported", "import_timeloop"),

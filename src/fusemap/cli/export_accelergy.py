@@ -24,7 +24,7 @@ def command(arch: str, folder: str | None, as_json: bool) -> None:
     Example:
       fusemap export accelergy fusemax-cloud --out tables
     """
-    from fusemap.components import export_accelergy
+    from fusemap.archspec.accelergy.machine import export_accelergy
 
     found = export_accelergy(arch)
     if folder is not None:

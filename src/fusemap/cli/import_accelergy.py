@@ -50,7 +50,7 @@ def command(
     """
     if target is not None:
         suffix_of(target, ("yaml", "yml"))
-    from fusemap.components import import_accelergy
+    from fusemap.archspec.accelergy.table import import_accelergy
 
     common = [text for text in technologies if "=" not in text]
     if len(common) > 1:

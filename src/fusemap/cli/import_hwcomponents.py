@@ -25,7 +25,7 @@ def command(spec: str, python: str | None, target: str | None, as_json: bool) ->
     """
     if target is not None:
         suffix_of(target, ("yaml", "yml"))
-    from fusemap.components import import_hwcomponents
+    from fusemap.validation.hwcomponents.importer import import_hwcomponents
 
     table = import_hwcomponents(spec, python=python)
     if target is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fusemap.archspec.accelergy.types import VERSIONS, Estimate, Tables
 from fusemap.archspec.accelergy.write import art_text, ert_text
+from fusemap.archspec.archs import load_arch
 from fusemap.archspec.area import part_instances
 from fusemap.archspec.components import Component, Quantity
 from fusemap.archspec.types import Array, Machine
@@ -41,6 +43,17 @@ class ExportedTables:
             "machine": self.machine,
             "files": dict(self.files),
         }
+
+
+def export_accelergy(arch: str | os.PathLike[str] | Machine) -> ExportedTables:
+    """The energies (pJ per action) and areas (um^2) of a machine's components as ERT.yaml and ART.yaml, format 0.4.
+
+    InputError for a memory or register file without an energy for reading or writing.
+
+    >>> [name for name, text in export_accelergy("fusemax-cloud").files]
+    ['ERT.yaml', 'ART.yaml']
+    """
+    return export_tables(arch if isinstance(arch, Machine) else load_arch(arch))
 
 
 def export_tables(machine: Machine) -> ExportedTables:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fusemap.archspec.accelergy.read import read_tables
 from fusemap.archspec.accelergy.types import Estimate, Tables
 from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.components import size_text
@@ -52,6 +54,24 @@ class ImportedTable:
             "text": self.text,
             "notes": [{"line": None, "column": None, "message": note} for note in self.notes],
         }
+
+
+def import_accelergy(
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    technology: str = "",
+    technologies: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    sizes: Mapping[str, str] | None = None,
+) -> ImportedTable:
+    """The component table that Accelergy's ERT.yaml, ART.yaml, summaries and flattened architecture make.
+
+    `technology` is that of all components ("45nm"), `technologies` of single ones (`none`: not the chip's), `rename`
+    calls components and actions otherwise, `sizes` are memories whose numbers hold for one size ("16MiB_4096", or ""
+    for what the architecture says). InputError for what is not supported, with file, line and column.
+    """
+    choices = Choices(technology=technology, technologies=technologies or {}, names=rename or {}, sizes=sizes or {})
+    return component_table(read_tables(files), choices)
 
 
 def component_table(tables: Tables, choices: Choices) -> ImportedTable:

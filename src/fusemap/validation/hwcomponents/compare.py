@@ -13,7 +13,7 @@ from fusemap.archspec.components import Component, ComponentTable, Quantity
 from fusemap.archspec.schema import parse_model
 from fusemap.archspec.tables import load_components
 from fusemap.validation.hwcomponents.models import ComparisonModel, RowModel
-from fusemap.validation.hwcomponents.peer import Answer, Peer, Question, packaged
+from fusemap.validation.hwcomponents.peer import Answer, Peer, Question, ask, named_python, packaged
 
 TOLERANCE = 1e-6  # relative, of what is said to be the same: CACTI prints six digits
 _TERM = re.compile(r"(?:(?P<count>[0-9]+) \* )?(?P<model>\w+)(?:\.(?P<action>\w+))?")
@@ -77,6 +77,16 @@ class Comparison:
             "moved": list(self.moved),
             "rows": [row.to_json() for row in self.rows],
         }
+
+
+def compare_components(*, python: str | None = None) -> Comparison:
+    """The shipped 45 nm table beside hwcomponents, as recorded or, with `python`, as another interpreter answers now.
+
+    >>> compare_components().agrees
+    True
+    """
+    found = named_python(python) if python else None
+    return compare(ask(found, questions()) if found is not None else None)
 
 
 def compare(peer: Peer | None = None) -> Comparison:

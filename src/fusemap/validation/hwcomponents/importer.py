@@ -19,9 +19,9 @@ from fusemap.archspec.reader import Reader
 from fusemap.archspec.schema import validate
 from fusemap.archspec.tables import parse_components
 from fusemap.archspec.yamlnodes import load_document
-from fusemap.diagnostics import InputError
+from fusemap.diagnostics import InputError, input_error
 from fusemap.validation.hwcomponents.models import SpecComponentModel, SpecTableModel
-from fusemap.validation.hwcomponents.peer import Answer, Peer, Question
+from fusemap.validation.hwcomponents.peer import HOW_TO_GET, Answer, Peer, Question, ask, named_python
 
 Ask = Callable[[Sequence[Question]], Peer]
 
@@ -38,8 +38,24 @@ class _Wanted:
     factors: tuple[Value, Value, str] | None
 
 
-def import_models(path: str | os.PathLike[str], ask: Ask) -> ImportedTable:
-    """The component table that a file of models makes, asked of hwcomponents by `ask`.
+def import_hwcomponents(spec: str | os.PathLike[str], *, python: str | None = None) -> ImportedTable:
+    """The component table of the models that a file names, asked of the hwcomponents of another Python.
+
+    InputError for a model of another technology than the one asked for, unless the file states the factors, and
+    where no Python is named by the argument or by FUSEMAP_HWCOMPONENTS_PYTHON.
+    """
+    found = named_python(python)
+
+    def asked(questions: Sequence[Question]) -> Peer:
+        if found is None:
+            raise input_error("no Python with hwcomponents is named", hint=HOW_TO_GET)
+        return ask(found, questions)
+
+    return import_models(spec, asked)
+
+
+def import_models(path: str | os.PathLike[str], answers_of: Ask) -> ImportedTable:
+    """The component table that a file of models makes, asked of hwcomponents by `answers_of`.
 
     InputError for faults of the file, and for models that are of another technology than the one asked for.
     """
@@ -48,7 +64,7 @@ def import_models(path: str | os.PathLike[str], ask: Ask) -> ImportedTable:
     spec = _Spec(document=document, model=model, reader=Reader(document=document))
     wanted = [w for name, component in model.components.items() for w in spec.wanted(name, component)]
     spec.reader.finish()
-    peer = ask([w.question for w in wanted])
+    peer = answers_of([w.question for w in wanted])
     answers = [(w, answer) for w in wanted if (answer := spec.answer(w, peer)) is not None]
     spec.reader.finish()
     text = spec.text(answers, peer)
