@@ -34,6 +34,8 @@ def command() -> None:
 command.add_command(bound_command)
 command.add_command(LazyCommand("teaal", "fusemap.cli.export_teaal:command", "The Einsums as TeAAL's YAML."))
 command.add_command(LazyCommand("trace", "fusemap.cli.export_trace:command", "A simulation in time, for Perfetto."))
+_ACCELFORGE = "A cascade and a machine for AccelForge."
+command.add_command(LazyCommand("accelforge", "fusemap.cli.export_accelforge:command", _ACCELFORGE))
 _ACCELERGY = "A machine's energies and areas as Accelergy's ERT and ART."
 command.add_command(LazyCommand("accelergy", "fusemap.cli.export_accelergy:command", _ACCELERGY))
 

@@ -24,6 +24,7 @@ CHECKS = {
     "published": "The values of the FuseMax study.",
     "components": "The shipped component table beside hwcomponents and its CACTI.",
     "cuda": "Attention kernels, executed, against what cascade and mapping predict.",
+    "accelforge": "Counts, times and searches against AccelForge's.",
     "all": "Every check, with what the package has recorded.",
 }
 for name, summary in CHECKS.items():

@@ -22,7 +22,7 @@ from fusemap.sim.evaluate import plan
 from fusemap.validation.accelforge.machine import peer_architecture
 from fusemap.validation.accelforge.mapping import peer_mapping
 from fusemap.validation.accelforge.peer import Job
-from fusemap.validation.accelforge.workload import peer_workload, single_workload
+from fusemap.validation.accelforge.workload import single_workload
 
 DRAWN = 60  # random nests; 150 of other seeds were compared once, and all agreed
 _EXTENTS = {"M": 24, "N": 16, "K": 12}
@@ -201,76 +201,3 @@ def _inexpressible(space: EinsumSpace, nest: EinsumMapping) -> bool:
     """An Einsum that reads what it writes, or a memory that holds a fraction of a tensor."""
     names = [operand.tensor for operand in space.operands]
     return len(set(names)) < len(names) or any(spill.fraction for spill in nest.spills)
-
-
-# --- searches -------------------------------------------------------------------------------------
-
-_TRAFFIC = """extends: fusemax-cloud
-description: one processing element, a buffer of {values} values, and a memory so slow that time is traffic
-source: made up so that both searches look for the least traffic
-parameters: {{pe: {pe}}}
-memories:
-  dram: {{bandwidth: 1 MiB/s}}
-  global_buffer: {{capacity: {bytes} B, width: 64 bit}}
-components:
-  sram:
-    source: made up, no result depends on it
-    sizes:
-      mine: {{capacity: {bytes} B, width: 64 bit, energy: {{read: 1 pJ, write: 1 pJ}}, area: 1 um^2}}
-"""
-SUMS = "cascade sums\ninput A[m,p]\nB[m,p] = 2 * A[m,p]\nS[p]   = sum[m] B[m,p]\nC[m,p] = B[m,p] * S[p]\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchCase:
-    """A cascade, a machine and a workload for which both search the least latency, which is traffic here.
-
-    `cause` names, in the words of `compare.CAUSES`, why the two may differ; empty: they must not.
-    """
-
-    name: str
-    cascade: str
-    workload: str
-    values: int
-    cause: str = ""
-    pe: int = 1
-
-    @cached_property
-    def machine(self) -> Machine:
-        """A machine whose time is traffic."""
-        text = _TRAFFIC.format(values=self.values, bytes=2 * self.values, pe=self.pe)
-        return parse_arch(text, file="traffic.yaml")
-
-    @property
-    def program(self) -> Cascade:
-        """The cascade."""
-        return _cascade(self.cascade)
-
-    @property
-    def sized(self) -> Workload:
-        """The workload."""
-        return _workload(self.workload)
-
-    def job(self) -> Job:
-        """What AccelForge is given."""
-        peer = peer_workload(self.program, self.sized, {}, self.machine.word_bytes)
-        return Job(
-            name=self.name,
-            arch=peer_architecture(self.machine, peer),
-            workload=peer.to_yaml(),
-            search="LATENCY",
-        )
-
-
-_COLUMNS = "source: the smallest case of a barrier\nranks: {M: 1024, P: 4}\n"
-_ROWS = "source: four rows\nranks: {K: 1024, N: 4}\n"
-_PRODUCT = "source: a small product\nranks: {M: 64, N: 64, K: 64}\n"
-SEARCHES = (
-    *(
-        SearchCase(name=f"product, {n} values", cascade="linear-layer", workload=_PRODUCT, values=n)
-        for n in (256, 2048, 16384)
-    ),
-    SearchCase(name="sums, 4096 values", cascade=SUMS, workload=_COLUMNS, values=4096),
-    SearchCase(name="sums, 64 values", cascade=SUMS, workload=_COLUMNS, values=64, cause="barrier"),
-    SearchCase(name="softmax, 64 values", cascade="softmax", workload=_ROWS, values=64, cause="barrier"),
-)

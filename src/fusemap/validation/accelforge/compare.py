@@ -27,7 +27,7 @@ CAUSES: Mapping[str, str] = MappingProxyType(
             "AccelForge lets an Einsum read a tensor after its loop has ended, though only a tile of it was kept: "
             "what it claims is below what any execution moves"
         ),
-        "space": "the two searches choose from different mappings",
+        "space": "AccelForge also searches mappings that keep tiles in registers, ours keep one value of an operand",
     }
 )
 

@@ -18,7 +18,11 @@ def peer_architecture(machine: Machine, workload: PeerWorkload) -> str:
     for the Einsums of that chain alone. Areas and leakage are 0. InputError: an energy is missing, a memory is one
     of many (`per`), or an Einsum has operators that no array has.
     """
-    lines = [f"# machine {machine.name}: energies in J, rates in actions per second, sizes in bits", "arch:", "  nodes:"]
+    lines = [
+        f"# machine {machine.name}: energies in J, rates in actions per second, sizes in bits",
+        "arch:",
+        "  nodes:",
+    ]
     above = ""
     for memory in machine.memories:
         if memory.per:

@@ -83,6 +83,4 @@ def run_peer(python: str, jobs: Sequence[Job], *, parallel: bool = False, timeou
         last = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}, no answer"]
         raise input_error(f"{python} cannot run AccelForge: {last[0]}", hint=HOW_TO_GET)
     found = json.loads(answers[-1].removeprefix(_MARK))
-    return Peer(
-        python=found["python"], versions=found["versions"], jobs={job["name"]: job for job in found["jobs"]}
-    )
+    return Peer(python=found["python"], versions=found["versions"], jobs={job["name"]: job for job in found["jobs"]})

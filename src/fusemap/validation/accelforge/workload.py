@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fusemap.archspec.types import Workload
 from fusemap.diagnostics import InputError, Span, input_error
 from fusemap.einsum_cascade import scope
+from fusemap.einsum_cascade.points import is_view
 from fusemap.einsum_cascade.printer import format_rank_expr
 from fusemap.einsum_cascade.source import cascade_source
 from fusemap.einsum_cascade.types import Access, Affine, Cascade, Einsum
@@ -106,8 +107,9 @@ def peer_workload(cascade: Cascade, workload: Workload, sizes: Mapping[str, int]
     writers = {str(e.name): e for e in cascade.einsums}
     declared = {str(a.tensor): a for a in (*cascade.inputs, *(e.output for e in cascade.einsums))}
     spaces = problem.spaces
-    einsums = tuple(_einsum(writers[space.name], space, declared) for space in spaces)
-    variables = {v for e in einsums for t in e.tensors for _, v in t.projection}
+    sized = dict(problem.sizes)
+    einsums = tuple(_einsum(writers[space.name], space, declared, sized) for space in spaces)
+    variables = {str(v) for space in spaces for v in scope.variables_of(writers[space.name])}
     batch = [(r, n) for r, n in spaces[0].ranks if r not in variables] if spaces else []
     extents = dict(pair for space in spaces for pair in space.ranks if pair[0] in variables)
     read = {t.name for e in einsums for t in e.tensors if not t.output}
@@ -119,7 +121,7 @@ def peer_workload(cascade: Cascade, workload: Workload, sizes: Mapping[str, int]
         extents=tuple(extents.items()),
         einsums=einsums,
         results=tuple(str(name) for name in scope.outputs(cascade) if name in read),
-        notes=tuple(_notes(problem, batch)),
+        notes=tuple(_notes(cascade, problem, batch)),
         source=cascade,
     )
 
@@ -145,11 +147,13 @@ def single_workload(space: EinsumSpace, workload: str, word_bytes: int) -> PeerW
     )
 
 
-def _notes(problem: Problem, batch: list[tuple[str, int]]) -> list[str]:
+def _notes(cascade: Cascade, problem: Problem, batch: list[tuple[str, int]]) -> list[str]:
     """What the workload file does not say."""
     notes = [f"{s.name}: operators {' + '.join(s.operators)}" for s in problem.spaces if s.operators]
-    notes += list(problem.notes)
-    notes += [f"{view} is {source} under other indices; here it is a tensor of its own" for view, source in problem.views]
+    notes += [f"{e.name}: its filter; the whole rectangle runs" for e in cascade.einsums if scope.conditions_of(e)]
+    notes += [
+        f"{view} is {source} under other indices; here it is a tensor of its own" for view, source in problem.views
+    ]
     if batch:
         named = " x ".join(f"{rank.upper()} = {n}" for rank, n in batch)
         notes.append(f"the workload is repeated {named} times; no loop over these ranks can be spread over an array")
@@ -166,7 +170,7 @@ def _refuse(cascade: Cascade) -> None:
 
     for stop in cascade.stops:
         add(stop.span, f"the iterative rank {stop.var}", "its Einsums are no recurrences; export a cascade without")
-    views = {str(e.name): e for e in cascade.einsums if _shows(e)}
+    views = {str(e.name) for e in cascade.einsums if is_view(e)}
     inputs = {str(name) for name in scope.input_names(cascade)}
     for einsum in (*cascade.inits, *cascade.einsums):
         if einsum.reduce is not None and einsum.reduce.places is not None:
@@ -181,9 +185,13 @@ def _refuse(cascade: Cascade) -> None:
             if access.tensor in RESERVED:
                 add(access.span, f"a tensor of the name {access.tensor}", f"it reserves {', '.join(RESERVED)}")
             for index in access.indices:
-                if _variable(index.expr) is None:
+                if not isinstance(index.expr, Affine):
                     text = f"{access.tensor}[{format_rank_expr(index.expr)}]"
-                    add(index.span, f"the index of {text} in Einsum {einsum.name}", "a rank variable alone is exported")
+                    add(
+                        index.span,
+                        f"the index of {text} in Einsum {einsum.name}",
+                        "sums of rank variables are exported",
+                    )
         twice = [a for a in accesses if sum(b.tensor == a.tensor for b in accesses) > 1]
         if twice:
             add(twice[1].span, f"{twice[1].tensor} read twice by Einsum {einsum.name}", "a tensor stands there once")
@@ -191,12 +199,6 @@ def _refuse(cascade: Cascade) -> None:
             add(einsum.span, f"Einsum {einsum.name}, which reads what it writes", "it has no recurrences")
     if found:
         raise InputError(tuple(dict.fromkeys(found)))
-
-
-def _shows(einsum: Einsum) -> bool:
-    from fusemap.einsum_cascade.points import is_view
-
-    return is_view(einsum)
 
 
 def _variable(expr: object) -> str | None:
@@ -208,16 +210,28 @@ def _variable(expr: object) -> str | None:
     return str(term.var) if plain and term.var is not None else None
 
 
-def _einsum(einsum: Einsum, space: EinsumSpace, declared: Mapping[str, Access]) -> PeerEinsum:
-    inputs = [_tensor(a, declared) for a in dict.fromkeys(scope.accesses(einsum))]
-    output = _tensor(einsum.output, declared, output=True)
+def _written(expr: object, sizes: Mapping[str, int]) -> str:
+    """A sum of rank variables with the sizes put in: `m1*M0+m0` is `m1*256+m0`."""
+    assert isinstance(expr, Affine), expr  # `_refuse` has seen to it
+    text = ""
+    for term in expr.terms:
+        factors = [str(term.var)] if term.var is not None else []
+        factors += [str(sizes[term.shape])] if term.shape is not None else []
+        factors += [str(term.constant)] if term.constant is not None else []
+        text += f"{'-' if term.sign < 0 else '+'}{'*'.join(factors)}"
+    return text.removeprefix("+")
+
+
+def _einsum(einsum: Einsum, space: EinsumSpace, declared: Mapping[str, Access], sizes: Mapping[str, int]) -> PeerEinsum:
+    inputs = [_tensor(a, declared, sizes) for a in dict.fromkeys(scope.accesses(einsum))]
+    output = _tensor(einsum.output, declared, sizes, output=True)
     return PeerEinsum(name=space.name, tensors=(*inputs, output), operators=space.operators)
 
 
-def _tensor(access: Access, declared: Mapping[str, Access], *, output: bool = False) -> PeerTensor:
+def _tensor(
+    access: Access, declared: Mapping[str, Access], sizes: Mapping[str, int], *, output: bool = False
+) -> PeerTensor:
     ranks = [_variable(index.expr) or f"r{n}" for n, index in enumerate(declared[str(access.tensor)].indices)]
-    variables = [_variable(index.expr) or "" for index in access.indices]
+    variables = [_written(index.expr, sizes) for index in access.indices]
     names = [f"{rank.upper()}{'' if ranks.count(rank) == 1 else f'_{n}'}" for n, rank in enumerate(ranks)]
-    return PeerTensor(
-        name=str(access.tensor), projection=tuple(zip(names, variables, strict=True)), output=output
-    )
+    return PeerTensor(name=str(access.tensor), projection=tuple(zip(names, variables, strict=True)), output=output)
