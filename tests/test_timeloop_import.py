@@ -129,7 +129,7 @@ def test_the_walk_notices_a_wrong_order_of_loops(tmp_path: Path, monkeypatch: py
     outermost_first(monkeypatch)
     ones, keep = dict.fromkeys(DIMS, 1), frozenset("ABZ")
     levels = [
-        Level(name="dram", factors={"M": 2, "N": 3, "K": 2}, permutation=DIMS, keep=keep),
+        Level(name="dram", factors={"M": 2, "N": 3, "K": 2}, permutation=("M", "K", "N"), keep=keep),
         Level(name="pe", factors=ones, permutation=DIMS, keep=None),
         Level(name="regs", factors={"M": 2, "N": 1, "K": 1}, permutation=DIMS, keep=keep),
     ]
@@ -349,9 +349,7 @@ def test_constraints_that_leave_nothing_open_are_a_mapping(tmp_path: Path) -> No
     text = top.read_text("utf-8").replace("mapping: {{include", "extra_constraints: \n  targets: {{include")
     top.write_text(text, "utf-8")
     mapping = tmp_path / "d" / "mapping.yaml"
-    bypass = (
-        "- {target: b_spad, type: dataspace, bypass: [A, Z]}\n- {target: z_spad, type: dataspace, bypass: [A, B]}\n"
-    )
+    entries = [f"- {{target: {name}, type: dataspace, bypass: {other}}}\n" for name, other in OTHERS.items()]
     mapping.write_text(mapping.read_text("utf-8") + "".join(entries), "utf-8")
     found = import_timeloop(str(top), name="gemm")
     assert found.mapped and any("leave nothing open" in n.text for n in found.notes)
