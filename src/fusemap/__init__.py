@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from fusemap.validation.imported import Imported
     from fusemap.validation.inference import Inference
     from fusemap.validation.model_table import ModelTable
+    from fusemap.validation.onnx_graph.importer import import_onnx
     from fusemap.validation.pareto import Pareto, pareto
     from fusemap.validation.regress import Regression, regress
     from fusemap.validation.reproduction import Reproduction
@@ -125,6 +126,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load_dataflow": ("fusemap.mappers.dataflow", "load_dataflow"),
         "load_workload": ("fusemap.archspec.workloads", "load_workload"),
         "Imported": ("fusemap.validation.imported", "Imported"),
+        "import_onnx": ("fusemap.validation.onnx_graph.importer", "import_onnx"),
         "compare_components": ("fusemap.validation.hwcomponents.compare", "compare_components"),
         "export_accelergy": ("fusemap.archspec.accelergy.machine", "export_accelergy"),
         "import_accelergy": ("fusemap.archspec.accelergy.table", "import_accelergy"),
@@ -173,6 +175,7 @@ __all__ = [
     "graph",
     "import_accelergy",
     "import_hwcomponents",
+    "import_onnx",
     "import_teaal",
     "import_timeloop",
     "inference",

@@ -1,0 +1,1 @@
+"""ONNX graphs of matrix products, softmax and normalizations as cascades."""
