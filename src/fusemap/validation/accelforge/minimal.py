@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fusemap.mappers.space import make_problem
@@ -11,7 +12,6 @@ from fusemap.mappers.types import EinsumMapping, Fanout, Fusion, Group, Loop, Ph
 from fusemap.mappers.types import Mapping as Mapped
 from fusemap.sim.fused import FusedExecution, execute_mapping
 from fusemap.validation.accelforge.searches import MINIMAL, compare_search
-
 
 # AccelForge's mapping of the minimal case, as it prints it; `peer_like` is this one.
 TREE = """mapping
@@ -74,10 +74,7 @@ def minimal_case(answer: Mapping[str, Any]) -> Minimal:
     """The side-by-side from AccelForge's answer to `MINIMAL`."""
     case = MINIMAL
     searched = compare_search(case, answer)
-    best = case.best.best
-    ours = execute_mapping(case.program, best.problem, best.mapping, case.machine)
-    problem = make_problem(case.program, case.workload, {})
-    theirs = execute_mapping(case.program, problem, peer_like(), case.machine)
+    ours, theirs = _executions()
     absent = [fault for fault in theirs.faults if fault.kind == "absent"]
     return Minimal(
         claimed_words=searched.theirs_words,
@@ -92,6 +89,15 @@ def minimal_case(answer: Mapping[str, Any]) -> Minimal:
         missing_words=sum(fault.words for fault in absent),
         tree=tuple(answer["tree"]),
     )
+
+
+@lru_cache(maxsize=1)
+def _executions() -> tuple[FusedExecution, FusedExecution]:
+    """Our best mapping of the minimal case, and AccelForge's, word by word."""
+    case, best = MINIMAL, MINIMAL.best.best
+    problem = make_problem(case.program, case.workload, {})
+    ours = execute_mapping(case.program, best.problem, best.mapping, case.machine)
+    return ours, execute_mapping(case.program, problem, peer_like(), case.machine)
 
 
 def _places(tree: Sequence[str]) -> list[str]:
