@@ -23,6 +23,9 @@ from fusemap.validation.timeloop.spec import (
     StorageNode,
 )
 
+# A tensor without ranks is indexed by a dimension of extent 1: the format has no empty projection.
+UNIT = "one coordinate"
+
 
 def specification(
     space: EinsumSpace,
@@ -39,10 +42,12 @@ def specification(
     refused = refusals(space, nest, machine)
     if refused:
         raise DoesNotFit(f"{space.name} in Timeloop's format", refused)
-    letter = words.letters(rank for rank, _ in space.ranks)
+    scalars = any(not operand.ranks for operand in space.operands)
+    letter = words.letters((*(rank for rank, _ in space.ranks), *((UNIT,) if scalars else ())))
     spaces = data_spaces(space, letter, projections or {})
     found = units(machine, machine.array(nest.array), space)
     energy = sum(a.count * machine.action_energy(a).value for unit in found for a in unit.actions)
+    unit = ((UNIT, 1),) if scalars else ()
     nodes = _nodes(nest, machine, letter, spaces)
     compute = ComputeNode(
         name=f"{words.identifier(nest.array)}_compute",
@@ -54,7 +59,7 @@ def specification(
         einsum=space.name,
         cascade=cascade,
         machine=machine.name,
-        dimensions=tuple((letter[rank], rank, extent) for rank, extent in space.ranks),
+        dimensions=tuple((letter[rank], rank, extent) for rank, extent in (*space.ranks, *unit)),
         data_spaces=spaces,
         nodes=nodes,
         compute=compute,
@@ -71,7 +76,7 @@ def data_spaces(
     order = [rank for rank, _ in space.ranks]
     result = []
     for operand in space.operands:
-        plain: Projection = tuple(((rank, 1),) for rank in order if rank in operand.ranks)
+        plain: Projection = tuple(((rank, 1),) for rank in order if rank in operand.ranks) or (((UNIT, 1),),)
         given = projections.get(operand.label, plain)
         result.append(
             DataSpace(
@@ -139,6 +144,8 @@ def _storage(
         memory = machine.memory(level.memory)
         component, block = memory.component, int(memory.words_per_access)
         per_second = memory.bandwidth_bytes_per_s
+        if per_second is not None:
+            per_second = per_second / machine.instances(memory)
         bandwidth = None if per_second is None else float(per_second / machine.word_bytes / machine.clock_hz)
         kind = words.SRAM if memory.on_chip else words.DRAM
         capacity = memory.capacity_bytes

@@ -122,7 +122,7 @@ def _directives(spec: Specification, node: Node) -> Iterator[str]:
     if isinstance(node, SpatialNode):
         along_x = _names(node.loops_x)
         permutation = [*along_x, *(d for d in order if d not in along_x)]
-        factors, rest = _factors(order, node.loops), f", split: {len(along_x)}"
+        factors, rest = _factors(order, node.loops), f", split: {len(along_x)}, {_no_links(spec)}"
         kind = words.SPATIAL
     else:
         inner = _names(node.loops)
@@ -138,6 +138,11 @@ def _keep(spec: Specification, node: StorageNode) -> str:
     bypass = [s.name for s in spec.data_spaces if s.name not in node.keep]
     kind = words.DATASPACE
     return f"- {{target: {node.name}, type: {kind}, keep: {_list(node.keep)}, bypass: {_list(bypass)}}}"
+
+
+def _no_links(spec: Specification) -> str:
+    """Our arrays have no links by which neighbours pass on what they share."""
+    return f"no_link_transfer: {_list(space.name for space in spec.data_spaces)}"
 
 
 def _constraints(spec: Specification) -> Iterator[str]:
@@ -156,7 +161,7 @@ def _constraints(spec: Specification) -> Iterator[str]:
             permutation = [*along_x, *(d for d in order if d not in along_x)]
             yield (
                 f"  - {{target: {node.name}, type: {words.SPATIAL}, factors: {_factors(order, node.loops)}, "
-                f"permutation: {_list(permutation)}, split: {len(along_x)}}}"
+                f"permutation: {_list(permutation)}, split: {len(along_x)}, {_no_links(spec)}}}"
             )
 
 

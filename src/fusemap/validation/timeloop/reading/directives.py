@@ -33,6 +33,9 @@ _SEARCH = (
     *("factors_only", "default_max_factor", "default_min_factor", "remainders", "no_iteration_over_dataspaces"),
     *("must_iterate_over_dataspaces", "maximize_dims", "maximize_dims_capacity", "min"),
 )
+_KNOWN = frozenset(
+    (*_ITERATION, *_REFUSED, *_SEARCH, "split", "no_link_transfer", "keep", "bypass", "keep_only", "bypass_only")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,7 @@ class DirectiveReader:
         """The directive of a mapping node."""
         found = Directive(target=target, kind=kind, place=node.place)
         for key, value in node.fields.items():
-            if key in ("target", "type") or value.empty:
+            if key in ("target", "type") or (value.empty and key in _KNOWN):
                 continue
             if key in _REFUSED:
                 self.refuse(node, key, value, target)

@@ -82,7 +82,7 @@ def load(paths: Sequence[str], defines: Mapping[str, phrases.Value]) -> Specific
 
 def load_file(path: str, library: Library, variables: Mapping[str, phrases.Value]) -> Node:
     """The tree of one file with everything that it includes."""
-    return _load(path, library, dict(variables), [], ())
+    return _load(path, library, dict(variables), [], (), None)
 
 
 def _distribute(root: Node, specification: Specification) -> list[Diagnostic]:
@@ -117,10 +117,11 @@ def _load(
     variables: dict[str, phrases.Value],
     folders: list[str],
     chain: tuple[str, ...],
+    at: Node | None,
 ) -> Node:
     absolute = os.path.abspath(path)
-    if absolute in chain or len(chain) >= MAX_DEPTH:
-        raise input_error(f"{path} includes itself", hint=" -> ".join((*chain, absolute)))
+    if at is not None and (absolute in chain or len(chain) >= MAX_DEPTH):
+        raise at.error(f"{path} includes itself", hint=" -> ".join((*chain, absolute)))
     source = library.source(path)
     rendered = Template(source=source, library=library, variables=variables, folders=folders).rendered()
     if not rendered.text.strip():
@@ -145,7 +146,7 @@ def _resolved(node: Node, library: Library, chain: tuple[str, ...], done: dict[i
 def _included(node: Node, include: Include, library: Library, chain: tuple[str, ...]) -> Node:
     found = []
     for path in include.paths:
-        inner = _load(path, library, dict(include.variables), list(include.folders), chain)
+        inner = _load(path, library, dict(include.variables), list(include.folders), chain, node)
         for key in include.keys:
             value = inner.get(key) if inner.kind == "mapping" else None
             if value is None:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fusemap.archspec.document import Place
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.validation.timeloop import vocabulary as words
 from fusemap.validation.timeloop.reading.directives import Directive, DirectiveReader
@@ -92,6 +93,7 @@ class _Merged:
     ones: dict[str, list[str]] = field(default_factory=dict)
     split: int | None = None
     keep: dict[str, bool] = field(default_factory=dict)
+    said_at: dict[str, Place] = field(default_factory=dict)
     limits: list[tuple[str, Directive]] = field(default_factory=list)
 
 
@@ -161,9 +163,10 @@ class _Merger:
 
     def kept(self, own: _Merged, directive: Directive) -> None:
         for name, keeps in [*((n, True) for n in directive.keep), *((n, False) for n in directive.bypass)]:
+            first = own.said_at.setdefault(name, directive.place)
             if own.keep.setdefault(name, keeps) is not keeps:
                 message = f"{directive.target} is told both to keep and to bypass {name}"
-                self.errors.append(directive.place.diagnostic(message))
+                self.errors.append(directive.place.diagnostic(message, hint=f"the other stands at {first.span}"))
 
     def iterated(self, own: _Merged, kind: str, directive: Directive) -> None:
         bounds = own.temporal if kind == words.TEMPORAL else own.spatial
@@ -195,7 +198,8 @@ class _Merger:
                 own = self.said.get(f"mesh {level.name}", _Merged())
                 found.append(self.mesh(own, level))
             self.limited(own, level.name)
-        self.covered(found)
+        if not self.errors:
+            self.covered(found)
         return tuple(found)
 
     def order(self, own: _Merged, kind: str) -> list[str]:

@@ -52,16 +52,18 @@ class StorageReader:
     def read(self, parallel: tuple[int, int] | None, off_chip: bool) -> StorageSpec:
         """The storage, with 1 for what has an error."""
         self._refused()
+        before = len(self.errors)
         bits = self.whole("datawidth", 1) or self._missing("datawidth", "the bits of a word")
         width = self.whole("width", 1) or self._missing("width", "the bits of a row")
         cluster, given = self.whole("cluster_size", 1) or 1, self.whole("block_size", 1)
-        if width % (bits * cluster):
+        sound = len(self.errors) == before
+        if sound and width % (bits * cluster):
             message = (
                 f"{self.name}: a row of {width} bit is no whole number of words of {bits} bit in {cluster} clusters"
             )
             self.errors.append(self._place("width").diagnostic(message))
         block = given or max(1, width // (bits * cluster))
-        if given and width % (bits * given):
+        if sound and given and width % (bits * given):
             message = f"{self.name}: a row of {width} bit is no whole number of blocks of {given} words of {bits} bit"
             self.errors.append(self._place("block_size").diagnostic(message))
         self._others()
@@ -88,7 +90,9 @@ class StorageReader:
             words = size * 1024 * 8 // bits
         copies = self.number("multiple_buffering")
         if copies is not None and copies < 1:
-            self.errors.append(self._place("multiple_buffering").diagnostic("expected a number from 1 on"))
+            self.errors.append(
+                self._place("multiple_buffering").diagnostic(f"multiple_buffering of {self.name} is below 1")
+            )
             copies = None
         return words if words is None or copies is None else math.floor(words / copies)
 

@@ -99,7 +99,7 @@ class Template:
                 yield "text", at, match.start(), text[at : match.start()]
             opening, closing = match.group(), _CLOSING[match.group()]
             end = text.find(closing, match.end())
-            if end < 0:
+            if end < 0 or (opening == "{{" and "\n" in text[match.start() : end]):
                 raise self.source.place(match.start(), 2).error(f'"{opening}" is not closed: expected "{closing}"')
             yield opening, match.end(), end, text[match.end() : end]
             at = end + 2

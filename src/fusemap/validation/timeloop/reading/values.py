@@ -15,6 +15,7 @@ from fusemap.archspec.expressions import NoValueError, parse_expression
 from fusemap.diagnostics import InputError
 from fusemap.validation.timeloop.reading.nodes import Node
 
+_CIRCLE = "depends on itself"
 _SUPPORTED = "supported: + - * / // % **, comparisons, if(c, a, b), min max ceil floor log2 round, and names"
 
 
@@ -79,7 +80,10 @@ def _number(node: Node, scope: Scope, what: str, active: tuple[tuple[int, str], 
         return parse_expression(node.text, place=node.place).evaluate(_Names(scope=scope, active=active))
     except InputError as error:
         raise InputError(
-            tuple(d if d.hint else dataclasses.replace(d, hint=_SUPPORTED) for d in error.diagnostics)
+            tuple(
+                d if d.hint or _CIRCLE in d.message else dataclasses.replace(d, hint=_SUPPORTED)
+                for d in error.diagnostics
+            )
         ) from None
 
 
@@ -100,7 +104,7 @@ class _Names(Mapping[str, Value]):
         key = (id(node), name)
         if key in self.active:
             chain = " -> ".join([*(n for _, n in self.active[self.active.index(key) :]), name])
-            raise node.error(f"{name} depends on itself: {chain}")
+            raise node.error(f"{name} {_CIRCLE}: {chain}")
         if node.kind != "scalar" or node.quoted:
             raise NoValueError(name, f"it is {node.described()}, not a number")
         own = scope.without(name) if _refers(node, name) and _further(scope, name) else scope

@@ -1,0 +1,120 @@
+"""The single-Einsum cases that are held against Timeloop, from `cases/cases.yaml`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fusemap.archspec.archs import load_arch
+from fusemap.archspec.types import Machine
+from fusemap.archspec.workloads import load_workload
+from fusemap.einsum_cascade import load
+from fusemap.mappers.dataflow import load_dataflow
+from fusemap.mappers.space import make_problem
+from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Loop, Storage
+from fusemap.sim.evaluate import plan
+from fusemap.validation.timeloop.build import specification
+from fusemap.validation.timeloop.projections import Projection, projections
+from fusemap.validation.timeloop.random_cases import random_case
+from fusemap.validation.timeloop.spec import Specification
+
+FOLDER = Path(str(resources.files("fusemap.validation.timeloop"))) / "cases"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One Einsum with its nest on a machine; `environment` holds variables that timeloop-model is run with."""
+
+    name: str
+    cascade: str
+    space: EinsumSpace
+    nest: EinsumMapping
+    machine: Machine
+    projections: Mapping[str, Projection] = field(default_factory=dict)
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def specification(self) -> Specification:
+        """What Timeloop is told of it."""
+        return specification(
+            self.space, self.nest, self.machine, cascade=self.cascade, projections=self.projections
+        )
+
+
+@lru_cache(maxsize=1)
+def cases() -> tuple[Case, ...]:
+    """All cases, in the order of the file; each has a name of its own."""
+    listed = yaml.safe_load((FOLDER / "cases.yaml").read_text(encoding="utf-8"))
+    found = [
+        *(case for entry in listed["dataflows"] for case in _of_dataflow(entry)),
+        *(_of_nest(entry) for entry in listed["nests"]),
+        *(case for entry in listed["random"] for case in _of_seeds(entry)),
+    ]
+    assert len({case.name for case in found}) == len(found)
+    return tuple(found)
+
+
+def _of_dataflow(entry: Mapping[str, Any]) -> Iterator[Case]:
+    machine, cascade = _machine(entry["arch"]), load(entry["cascade"])
+    workload = load_workload(entry["workload"])
+    problem, mapping = plan(cascade, machine, workload, load_dataflow(entry["dataflow"]))
+    for space in problem.spaces:
+        if space.name in entry.get("einsums", (space.name,)):
+            yield Case(
+                name=f"{entry['dataflow']} {entry['workload']} {space.name}",
+                cascade=cascade.name,
+                space=space,
+                nest=mapping.nest(space.name),
+                machine=machine,
+                projections=projections(cascade, space, dict(problem.sizes)),
+            )
+
+
+def _of_nest(entry: Mapping[str, Any]) -> Case:
+    cascade = load(FOLDER / entry["cascade"])
+    levels = tuple(_level(level, entry["array"]) for level in entry["levels"])
+    extents: dict[str, int] = {}
+    for level in levels:
+        for loop in level.loops:
+            extents[loop.rank] = extents.get(loop.rank, 1) * loop.bound
+    sizes = {rank.upper(): extent for rank, extent in extents.items()}
+    if "p" in extents and "r" in extents:
+        sizes["W"] = extents["p"] + extents["r"] - 1
+    workload = dataclasses.replace(load_workload("BERT@1K"), name=entry["name"], ranks=(), batch=())
+    problem = make_problem(cascade, workload, sizes)
+    space = problem.spaces[0]
+    return Case(
+        name=entry["name"],
+        cascade=cascade.name,
+        space=space,
+        nest=EinsumMapping(einsum=space.name, array=entry["array"], levels=levels),
+        machine=_machine(entry["arch"]),
+        projections=projections(cascade, space, sizes),
+        environment=tuple(sorted(entry.get("environment", {}).items())),
+    )
+
+
+def _level(entry: Mapping[str, Any], array: str) -> Level:
+    loops = tuple(Loop(rank=r, bound=b) for item in entry.get("loops", ()) for r, b in item.items())
+    if "spatial" in entry:
+        return Fanout(array=array, dim=entry["spatial"], loops=loops)
+    return Storage(memory=entry["memory"], loops=loops, keep=frozenset(entry["keep"]))
+
+
+def _of_seeds(entry: Mapping[str, Any]) -> Iterator[Case]:
+    machine = _machine(entry["arch"])
+    for seed in range(*entry["seeds"]):
+        space, nest = random_case(seed, machine)
+        yield Case(name=f"seed {seed}", cascade="", space=space, nest=nest, machine=machine)
+
+
+@lru_cache(maxsize=8)
+def _machine(name: str) -> Machine:
+    """A machine of the folder of cases."""
+    return load_arch(str(FOLDER / name))
