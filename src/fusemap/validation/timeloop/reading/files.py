@@ -67,9 +67,10 @@ class Specification:
 def load(paths: Sequence[str], defines: Mapping[str, phrases.Value]) -> Specification:
     """The specification of some files; InputError for every key that is not known, and what cannot be read."""
     library = Library()
-    specification = Specification(files=tuple(paths), defines=defines)
+    given = tuple(dict.fromkeys(os.path.normpath(path) for path in paths))
+    specification = Specification(files=given, defines=defines)
     errors: list[Diagnostic] = []
-    for path in dict.fromkeys(os.path.normpath(p) for p in paths):
+    for path in given:
         root = load_file(path, library, defines).mapping("a specification")
         if root.fields and set(root.fields) <= set(_PRICES):
             specification.prices.append(path)
