@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from fusemap.cli.validate_components import components_page
 from fusemap.cli.validate_cuda import check_cuda
 from fusemap.cli.validate_cuda_page import cuda_page
 from fusemap.cli.validate_functional import functional_page
@@ -11,6 +12,7 @@ from fusemap.cli.validate_outcome import Checked, conclude
 from fusemap.cli.validate_published import check_published, published_page
 from fusemap.cli.validate_simulators import check_simulators, simulators_page
 from fusemap.validation.functional import check_functional
+from fusemap.validation.hwcomponents.compare import compare
 
 
 @click.command("all", short_help="Every check, with what the package has recorded.")
@@ -23,6 +25,7 @@ def command(as_json: bool) -> int:
       fusemap validate all --json
     """
     ran, crossed, met, executed = check_functional(), check_simulators(), check_published(), check_cuda()
+    priced = compare()
     blocks = [*functional_page(ran), *simulators_page(crossed), *published_page(met), *cuda_page(executed)]
     found: dict[str, Checked] = {"functional": ran, "simulators": crossed, "published": met, "cuda": executed}
-    return conclude(found, blocks, as_json=as_json)
+    return conclude({**found, "components": priced}, [*blocks, *components_page(priced)], as_json=as_json)
