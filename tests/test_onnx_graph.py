@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Outcome
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fusemap as fm
@@ -86,6 +88,14 @@ MODELS: dict[str, Callable[[], Model]] = {
         ("Attention", ("Q", "K", "V", "mask"), "Y", {"is_causal": 1}),
         inputs={"Q": (1, 3, 5, 4), "K": (1, 3, 6, 4), "V": (1, 3, 6, 7), "mask": (5, 6)},
         booleans={"mask"},
+    ),
+    "attention, causal and an added mask": lambda: model_of(
+        ("Attention", ("Q", "K", "V", "mask"), "Y", {"is_causal": 1, "softcap": 2.0}),
+        inputs={"Q": (2, 3, 5, 4), "K": (2, 3, 6, 4), "V": (2, 3, 6, 7), "mask": (5, 6)},
+    ),
+    "attention, three axes": lambda: model_of(
+        ("Attention", ("Q", "K", "V"), "Y", {"q_num_heads": 6, "kv_num_heads": 2}),
+        inputs={"Q": ("batch", "seq", 24), "K": ("batch", "keys", 8), "V": ("batch", "keys", 10)},
     ),
     "attention, groups": lambda: model_of(
         ("Attention", ("Q", "K", "V"), "Y", {}),
@@ -166,6 +176,33 @@ def test_random_models_compute_what_the_reference_evaluator_computes(first: int,
         assert agree(found, model, seed), (seed, found.text)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_imported_of_onnx_s_own_tests_computes_what_they_expect(tmp_path: Path) -> None:
+    """Every test of a node that comes with the package, whose model is imported and whose data are arrays."""
+    loader = importlib.import_module("onnx.backend.test.loader")
+    agreed: Counter[str] = Counter()
+    for case in loader.load_model_tests(kind="node"):
+        onnx.save(case.model, str(tmp_path / "model.onnx"))
+        graph = case.model.graph
+        try:
+            found = fm.import_onnx(tmp_path / "model.onnx")
+        except fm.InputError:
+            continue
+        for given_data, expected in case.data_sets:
+            if not graph.input or any(isinstance(item, onnx.TensorProto) for item in (*given_data, *expected)):
+                continue
+            values = {i.name: np.asarray(item).astype(float) for i, item in zip(graph.input, given_data, strict=True)}
+            tolerance = 2e-2 if "bf16" in case.name else 2e-3  # the data of some are of 16 bits
+            for ours, theirs in zip(computed(found, Model(), values), expected, strict=True):
+                wanted = np.squeeze(np.asarray(theirs)).astype(float)
+                got = np.ma.filled(ours, 0)
+                assert got.shape == wanted.shape, case.name
+                assert np.allclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True), case.name
+            agreed[graph.node[0].op_type] += 1
+    assert agreed.total() >= 300 and agreed["Attention"] >= 30
+
+
 def test_a_planted_fault_is_seen(tmp_path: Path) -> None:
     model, other = block(), block()
     for node in other.nodes:
@@ -239,13 +276,32 @@ REFUSED: dict[str, tuple[Callable[[], Model], str]] = {
     ),
     "cast to integers": (
         lambda: model_of(("Cast", ("x",), "i", {"to": 7}), ("Cast", ("i",), "y", {"to": 11}), inputs={"x": (4,)}),
-        "a cast to integers, which rounds",
+        "a cast that rounds",
     ),
     "diagonal": (
         lambda: model_of(("Einsum", ("x",), "y", {"equation": "ii->i"}), inputs={"x": (4, 4)}),
         "an equation other than letters",
     ),
-    "cap": (lambda: attention(softcap=2.0), "the attribute softcap"),
+    "a mode of output": (lambda: attention(qk_matmul_output_mode=1), "the attribute qk_matmul_output_mode"),
+    "dropout in training": (
+        lambda: model_of(
+            ("Dropout", ("x", "ratio", "training"), "y", {}),
+            inputs={"x": (4,)},
+            constants={"ratio": np.array(0.5), "training": np.array(True)},
+        ),
+        "training_mode, which draws at random",
+    ),
+    "integers": (
+        lambda: model_of(
+            ("Cast", ("c",), "i", {"to": 7}),
+            ("Div", ("i", "two"), "h", {}),
+            ("Cast", ("h",), "y", {"to": 11}),
+            inputs={"c": (4,)},
+            booleans={"c"},
+            constants={"two": np.array(2)},
+        ),
+        "integers, whose division rounds",
+    ),
     "old operators": (lambda: model_of(("Exp", ("x",), "y", {}), inputs={"x": (4,)}, opset=11), "of version 11"),
 }
 
@@ -270,6 +326,7 @@ def test_all_unknown_operators_come_together(tmp_path: Path) -> None:
 BLOCK = block().proto().SerializeToString()
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_a_damaged_model_is_read_or_refused(at: int, byte: int) -> None:
     content = bytearray(BLOCK)

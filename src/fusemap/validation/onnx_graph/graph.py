@@ -103,6 +103,9 @@ def _graph(onnx: Any, model: Any, file: str) -> Graph:
         shapes[value.name] = _shape(kind) if value.type.HasField("tensor_type") and kind.HasField("shape") else None
         if kind.elem_type not in _floating(onnx):
             integers.add(value.name)
+        if value.type.HasField("tensor_type") and kind.elem_type not in _numbers(onnx):
+            held = onnx.TensorProto.DataType.Name(kind.elem_type)
+            raise input_error(f"{file}: {value.name} holds {held}; floats, integers and booleans are supported")
     return Graph(
         file=file,
         name=Path(file).stem,
@@ -154,6 +157,12 @@ def _elements(dims: Any) -> int:
     for dim in dims:
         count *= int(dim)
     return count
+
+
+def _numbers(onnx: Any) -> tuple[int, ...]:
+    kinds = onnx.TensorProto
+    signed = (kinds.INT8, kinds.INT16, kinds.INT32, kinds.INT64, kinds.BOOL)
+    return (*_floating(onnx), *signed, kinds.UINT8, kinds.UINT16, kinds.UINT32, kinds.UINT64)
 
 
 def _floating(onnx: Any) -> tuple[int, ...]:

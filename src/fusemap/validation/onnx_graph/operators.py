@@ -5,8 +5,7 @@ https://onnx.ai/onnx/operators/ holds the definitions; the reference evaluator o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -14,6 +13,7 @@ from fusemap.validation.onnx_graph.attention import attention
 from fusemap.validation.onnx_graph.builder import UnsupportedError
 from fusemap.validation.onnx_graph.graph import Extent
 from fusemap.validation.onnx_graph.ranks import Axis, Value
+from fusemap.validation.onnx_graph.reshape import reshaped, rest_of
 from fusemap.validation.onnx_graph.step import Step, one_output, position, turned
 
 MAPS: Mapping[str, str] = MappingProxyType(
@@ -57,7 +57,7 @@ def handler_of(operator: str) -> Handler | None:
 
 def _map(step: Step) -> Value:
     operator = step.node.operator
-    if operator in ("Div", "Pow", "Reciprocal") and step.node.outputs[0] in step.graph.integers:
+    if operator in ("Div", "Pow", "Reciprocal") and step.wanted in step.graph.integers:
         raise UnsupportedError("integers, whose division rounds")
     form = MAPS[operator]
     if operator == "Swish" and step.attribute("alpha", 1.0) != 1.0:
@@ -76,6 +76,8 @@ def _fold(step: Step) -> Value:
 def _reduction(step: Step) -> Value:
     operator, form = REDUCTIONS[step.node.operator]
     value = step.value(0)
+    if step.node.operator == "ReduceMean" and step.wanted in step.graph.integers:
+        raise UnsupportedError("integers, whose mean rounds")
     keep = bool(step.attribute("keepdims", 1))
     return step.builder.reduce(step.wanted, operator, form, value, step.axes(value, 1), keep=keep)
 
@@ -146,8 +148,10 @@ def _view(step: Step) -> Value:
     """The same elements under other axes: no Einsum."""
     value, operator = step.value(0), step.node.operator
     one_output(step)
-    if operator == "Cast" and step.wanted in step.graph.integers and step.node.inputs[0] not in step.graph.integers:
-        raise UnsupportedError("a cast to integers, which rounds")
+    if operator == "Cast" and step.wanted in step.graph.integers and not step.keeps_integers():
+        raise UnsupportedError("a cast that rounds")
+    if operator == "Dropout" and any(step.constant(2) or ()):
+        raise UnsupportedError("training_mode, which draws at random")
     if operator == "Transpose":
         order = step.attribute("perm", range(len(value.axes))[::-1])
         return turned(value, [int(place) for place in order])
@@ -169,57 +173,13 @@ def _reshape(step: Step) -> Value:
     value, asked = step.value(0), [int(extent) for extent in step.constant(1) or []]
     if step.attribute("allowzero", 0) and 0 in asked:
         raise UnsupportedError("an extent of 0")
+    if any(extent == 0 and i >= len(value.axes) for i, extent in enumerate(asked)):
+        raise UnsupportedError(f"the shape {asked} of a tensor with {len(value.axes)} axes")
     extents: list[Extent] = [value.axes[i].extent if extent == 0 else extent for i, extent in enumerate(asked)]
     if -1 in extents:
-        extents[extents.index(-1)] = _rest([axis.extent for axis in value.axes], [e for e in extents if e != -1])
-    old, new = [a.extent for a in value.axes if a.extent != 1], [e for e in extents if e != 1]
-    groups = _groups(old, new)
-    if groups is None:
-        raise UnsupportedError(
-            f"a reshape of {_shown(old)} to {_shown(new)}, which cuts no axis in two and joins no two"
-        )
-    if all(group == (1, 1) for group in groups):
-        wide = iter([axis for axis in value.axes if axis.extent != 1])
-        axes = tuple(Axis(extent=1) if extent == 1 else next(wide) for extent in extents)
-        return Value(text=value.text, axes=axes, own=value.own)
-    return step.builder.reshape(step.wanted, value, groups, extents)
-
-
-def _rest(old: Sequence[Extent], new: Sequence[Extent]) -> Extent:
-    """The extent that -1 stands for: what is left of the old extents without the new ones."""
-    names = [extent for extent in old if isinstance(extent, str)]
-    for extent in new:
-        if isinstance(extent, str) and extent in names:
-            names.remove(extent)
-    number, rest = divmod(prod(e for e in old if isinstance(e, int)), prod(e for e in new if isinstance(e, int)) or 1)
-    if rest or len(names) > 1 or (names and number != 1):
-        raise UnsupportedError(f"a reshape of {_shown(old)} to {_shown(new)} and a rest that is no number or name")
-    return names[0] if names else number
-
-
-def _groups(old: Sequence[Extent], new: Sequence[Extent]) -> list[tuple[int, int]] | None:
-    """Which extents stay, are cut in two or joined from two, from left to right; None if it is neither."""
-    groups, i, j = [], 0, 0
-    while i < len(old) and j < len(new):
-        group = next((g for g in ((1, 1), (1, 2), (2, 1)) if _same(old[i : i + g[0]], new[j : j + g[1]], g)), None)
-        if group is None:
-            return None
-        groups.append(group)
-        i, j = i + group[0], j + group[1]
-    return groups if (i, j) == (len(old), len(new)) else None
-
-
-def _same(old: Sequence[Extent], new: Sequence[Extent], group: tuple[int, int]) -> bool:
-    if (len(old), len(new)) != group:
-        return False
-    if group == (1, 1):
-        return old[0] == new[0]
-    numbers = [extent for extent in (*old, *new) if isinstance(extent, int)]
-    return len(numbers) == 3 and prod(numbers[: len(old)]) == prod(numbers[len(old) :])
-
-
-def _shown(extents: Sequence[Extent]) -> str:
-    return "x".join(map(str, extents)) or "a scalar"
+        rest = rest_of([axis.extent for axis in value.axes], [extent for extent in extents if extent != -1])
+        extents[extents.index(-1)] = rest
+    return reshaped(step.builder, step.wanted, value, extents)
 
 
 def _einsum(step: Step) -> Value:

@@ -44,6 +44,10 @@ class Step:
             raise UnsupportedError(f"operand {place} ({name}) is computed, and must be a constant here")
         return [item.item() for item in self.graph.constants[name].reshape(-1)]
 
+    def keeps_integers(self) -> bool:
+        """Is this a cast of integers or booleans to wide integers? (INT32 and INT64 have the numbers 6 and 7.)"""
+        return self.node.inputs[0] in self.graph.integers and self.attribute("to", 0) in (6, 7)
+
     def axes(self, value: Value, place: int) -> set[int]:
         """The positions that `axes` names, as an attribute or an operand; all if there is none."""
         given = self.attribute("axes", None)
