@@ -178,6 +178,13 @@ def test_a_machine_on_an_imported_table_costs_the_same(fusemap: Run, tmp_path: P
     assert "system_top_level.array_2d_mac[1..65536]" in json.dumps(mine.to_json())
 
 
+def test_two_components_of_one_name_are_refused(tmp_path: Path) -> None:
+    text = "extends: fusemax-cloud\nsource: x\nmemories:\n  array_2d_mac: {component: hbm2, width: 64 bit}\n"
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(InputError, match="two components would be called array_2d_mac"):
+        machine_tables(load_arch(tmp_path / "m.yaml"))
+
+
 # --- what is not supported is named with its place -------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome
+from test_readme import ROOT, blocks
 
 import fusemap as fm
 from fusemap.archspec.archs import load_arch
@@ -144,6 +145,7 @@ def test_the_command_and_its_document(fusemap: Run) -> None:
     [
         (("--recording", "no.json"), "no.json: No such file"),
         (("--recording", "bad.json"), "bad.json: not a recording"),
+        (("--recording", "part.json"), "part.json: not a whole recording: KeyError 'runs'"),
         (("--recording", "list.json"), "list.json: not a recording: expected a document of"),
         (("--recording", "bad.json", "--python", "python3"), "--recording is an earlier run"),
         (("--record", "r.json"), "--record needs a Python with hwcomponents"),
@@ -160,6 +162,7 @@ def test_what_is_wrong_is_said(
     monkeypatch.delenv(peers.VARIABLE, raising=False)
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "part.json").write_text('{"schema": "fusemap/hwcomponents-recording/1"}')
     outcome = fusemap("validate", "components", *argv)
     assert (outcome.code, outcome.out) == (2, "")
     assert wanted in outcome.err
@@ -204,6 +207,9 @@ class Unseen(ComponentModel):
     def __init__(self, tech_node): print("a line of its own on standard output")
     def read(self): return Cost(tech_node_free())
 def tech_node_free(): return 1e-12
+class Broken(ComponentModel):
+    def __init__(self, tech_node):
+        raise Exception("CACTI failed with exit code 1. Please check LOG for CACTI output. Run command: ./cacti")
 """,
 }
 
@@ -213,7 +219,8 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An interpreter that has the small hwcomponents."""
     (tmp_path / "fake").mkdir()
     for name, text in FAKE.items():
-        (tmp_path / "fake" / name).write_text(text)
+        (tmp_path / "fake" / name).write_text(text.replace("LOG", str(tmp_path / "cacti.log")))
+    (tmp_path / "cacti.log").write_text("./cacti: version `GLIBC_2.38' not found\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
     return sys.executable
 
@@ -304,7 +311,16 @@ def test_stated_factors_are_applied_and_named(tmp_path: Path, python: str) -> No
         ("Mac\n", "Mack\n", "models.yaml:5:12: error: hwcomponents refuses Mack(width=16): AttributeError"),
         ("width: 16", "wide: 16", "models.yaml:5:12: error: hwcomponents refuses Mac(wide=16): TypeError"),
         ("technology: none, area", "area", "error: Dram() takes no technology\n"),
-        ("model: hwcomponents_library.Mac", "model: Mac", "models.yaml:5:12: error: "),
+        (
+            "hwcomponents_library.Mac",
+            "os.system",
+            "models.yaml:5:12: error: expected a class such as hwcomponents_cacti.SRAM",
+        ),
+        (
+            "two: {action: compute",
+            "two: {action: __class__",
+            "models.yaml:7:43: error: expected the name of an action such as read, found",
+        ),
         ("actions: {mac: compute", "acts: {mac: compute", 'unknown key "acts" (did you mean "actions"?)'),
         ("technology: 45 nm\n", "", 'missing key "technology"'),
         (
@@ -325,6 +341,29 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, python: str, old
     with pytest.raises(InputError) as caught:
         imported(tmp_path, python, SPEC.replace(old, new))
     assert wanted in f"{caught.value}\n"
+
+
+def test_a_cacti_that_does_not_start_says_what_it_needs(tmp_path: Path, python: str) -> None:
+    broken = "{sram: {model: hwcomponents_library.Broken, actions: {read: read}}}"
+    with pytest.raises(InputError) as caught:
+        imported(tmp_path, python, f"source: me\ntechnology: 45 nm\ncomponents: {broken}\n")
+    assert "m.yaml" not in str(caught.value) and "models.yaml:3:28: error: hwcomponents refuses Broken()" in str(
+        caught.value
+    )
+    assert "(./cacti: version `GLIBC_2.38' not found)" in str(caught.value)
+    assert "needs glibc 2.38 or later, or to be built on this machine" in str(caught.value)
+
+
+def test_the_documents_models_are_what_was_recorded(tmp_path: Path) -> None:
+    text = next(b.text for b in blocks((ROOT / "docs" / "components.md").read_text()) if b.file == "models.yaml")
+    (tmp_path / "models.yaml").write_text(text.partition("  mac:")[0])
+    table = parse_components(import_models(tmp_path / "models.yaml", lambda _: packaged()).text)
+    sram = table.component("sram", bindings={"capacity_bytes": 16 << 20, "width_bits": 4096})
+    assert (sram.energy("read").value, sram.energy("write").value, sram.area().value) == (22974.4, 23930.7, 141957000)
+    assert sram.energy("read").source.startswith(
+        "hwcomponents_cacti 1.0.40, SRAM(n_banks=32, n_rw_ports=1, size=134217728"
+    )
+    assert table.component("hbm2").energy("read").value == 400
 
 
 def test_what_was_not_seen_is_said(tmp_path: Path, python: str) -> None:

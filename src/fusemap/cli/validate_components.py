@@ -30,7 +30,7 @@ def command(python: str | None, record: str | None, recording: str | None, as_js
 
     What both make of the same parts has to be the same. For the rest the nearest model is shown with the reasons for
     the difference, or that there is none. The exit code is 1 where the same is not the same, or where a live run does
-    not repeat the recording. FUSEMAP_HWCOMPONENTS_PYTHON names a Python as well.
+    not repeat the recording. --record alone takes the Python that FUSEMAP_HWCOMPONENTS_PYTHON names.
 
     \b
     Example:

@@ -24,6 +24,11 @@ def machine_tables(machine: Machine) -> Tables:
     part `ROOT.ARRAY_COMPONENT`, each with its range of instances. InputError for a memory or register file
     without an energy for reading or writing.
     """
+    names = [name for name, _, _ in _components(machine)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise machine.where.error(
+            f"two components would be called {', '.join(twice)}", hint="rename a memory or an array"
+        )
     found = sorted(_estimates(machine), key=lambda estimate: not estimate.energies)  # what the ART alone has is last
     return Tables(version=VERSIONS[-1], components=tuple(found))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fusemap.archspec.models import Identifier, ScalingModel, SourcedModel
 from fusemap.archspec.schema import (
@@ -21,29 +22,46 @@ from fusemap.validation.hwcomponents.peer import Question
 Attribute = bool | int | float | str
 
 
-class CallModel(SpecModel):
-    """An action of a model, with what it is told: `{action: read, arguments: {bits_per_action: 64}}`."""
+def _class_name(text: str) -> str:
+    if not re.fullmatch(r"hwcomponents\w*(\.[A-Za-z]\w*)+", text):
+        raise ValueError(f'expected a class such as hwcomponents_cacti.SRAM, found "{text[:60]}"')
+    return text
 
-    action: str
+
+def _action_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]\w*", text):
+        raise ValueError(f'expected the name of an action such as read, found "{text[:60]}"')
+    return text
+
+
+ClassName = Annotated[str, AfterValidator(_class_name)]
+ActionName = Annotated[str, AfterValidator(_action_name)]
+
+
+class CallModel(SpecModel):
+    """An action of a model: `read`, or with what it is told, `{action: read, arguments: {bits_per_action: 64}}`."""
+
+    action: ActionName
     arguments: dict[str, Attribute] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        """A name alone is an action that is told nothing."""
+        return {"action": value} if isinstance(value, str) else value
 
 
 class PeerModel(SourcedModel):
-    """A model by its class, with the attributes that hwcomponents gives it; tech_node is the technology."""
+    """A model by its class (hwcomponents_PACKAGE.CLASS) with its attributes, but for tech_node: the technology."""
 
-    model: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+    model: ClassName
     technology: OwnTechnologyField | None = None
     attributes: dict[str, Attribute] = Field(default_factory=dict)
-    actions: dict[Identifier, str | CallModel] = Field(default_factory=dict)
+    actions: dict[Identifier, CallModel] = Field(default_factory=dict)
 
     def question(self, technology_nm: float | None, **more: Attribute) -> Question:
         """What hwcomponents is asked, in a technology, with further attributes."""
-        calls = {
-            key: {"action": call, "arguments": {}}
-            if isinstance(call, str)
-            else {"action": call.action, "arguments": dict(call.arguments)}
-            for key, call in self.actions.items()
-        }
+        calls = {key: {"action": call.action, "arguments": dict(call.arguments)} for key, call in self.actions.items()}
         return Question(
             model=self.model, attributes={**self.attributes, **more}, technology_nm=technology_nm, actions=calls
         )

@@ -147,7 +147,10 @@ def read_recording(path: str | os.PathLike[str]) -> Peer:
         raise input_error(f"{path}: not a recording: {error}") from None
     if not isinstance(raw, dict) or raw.get("schema") != _SCHEMA:
         raise input_error(f"{path}: not a recording: expected a document of {_SCHEMA}")
-    return _peer(raw)
+    try:
+        return _peer(raw)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise input_error(f"{path}: not a whole recording: {type(error).__name__} {error}") from None
 
 
 def recording_text(peer: Peer) -> str:
