@@ -374,6 +374,14 @@ def test_what_was_not_seen_is_said(tmp_path: Path, python: str) -> None:
     assert "whose own technology was not seen" in found.text
 
 
+def test_the_schema_knows_both_forms_of_an_action(fusemap: Run) -> None:
+    schema = fusemap("schema", "models", "--json").json()["schemas"]["models"]
+    actions = schema["$defs"]["SpecComponentModel"]["properties"]["actions"]
+    forms = next(iter(actions["patternProperties"].values()))["anyOf"]
+    assert [form["type"] for form in forms] == ["string", "object"]
+    assert {"technology", "components"} == set(schema["required"])
+
+
 def test_the_import_command(fusemap: Run, tmp_path: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(peers.VARIABLE, python)
     (tmp_path / "m.yaml").write_text(SPEC)

@@ -45,6 +45,13 @@ def _baseline() -> dict[str, Any]:
     return {"$schema": DIALECT, **BaselineModel.model_json_schema()}
 
 
+def _models() -> dict[str, Any]:
+    """The schema of a file that names models of hwcomponents."""
+    from fusemap.validation.hwcomponents.models import SpecTableModel
+
+    return {"$schema": DIALECT, **SpecTableModel.model_json_schema()}
+
+
 KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType(
     {
         "arch": ("an accelerator: memories, arrays, operators", partial(registry.json_schema, "arch")),
@@ -53,6 +60,7 @@ KINDS: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = MappingProxyType
         "dataflow": ("loop nests, keep sets and the binding in time", _dataflow),
         "space": ("what a search for a mapping may do", _space),
         "sweep": ("the points of a design space", _sweep),
+        "models": ("models of hwcomponents that make a component table", _models),
         "baseline": ("cases whose numbers are recorded and checked", _baseline),
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from fusemap.archspec.models import Identifier, ScalingModel, SourcedModel
 from fusemap.archspec.schema import (
@@ -44,11 +44,14 @@ class CallModel(SpecModel):
     action: ActionName
     arguments: dict[str, Attribute] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        """A name alone is an action that is told nothing."""
-        return {"action": value} if isinstance(value, str) else value
+
+def _call(value: object) -> object:
+    """A name alone is an action that is told nothing."""
+    return {"action": value} if isinstance(value, str) else value
+
+
+_CALL_SCHEMA = {"anyOf": [{"type": "string"}, CallModel.model_json_schema()]}
+CallField = Annotated[CallModel, BeforeValidator(_call), WithJsonSchema(_CALL_SCHEMA)]
 
 
 class PeerModel(SourcedModel):
@@ -57,7 +60,7 @@ class PeerModel(SourcedModel):
     model: ClassName
     technology: OwnTechnologyField | None = None
     attributes: dict[str, Attribute] = Field(default_factory=dict)
-    actions: dict[Identifier, CallModel] = Field(default_factory=dict)
+    actions: dict[Identifier, CallField] = Field(default_factory=dict)
 
     def question(self, technology_nm: float | None, **more: Attribute) -> Question:
         """What hwcomponents is asked, in a technology, with further attributes."""
