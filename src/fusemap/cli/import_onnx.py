@@ -44,7 +44,8 @@ def command(file: str, target: str | None, ranks: tuple[str, ...], as_json: bool
     else:
         for note in found.notes:
             click.echo(str(note), err=True)
-        click.echo(f"written to {target}", err=True)
+        count = len(found.cascade.einsums)
+        click.echo(f"{target}: cascade {found.cascade.name}, {count} Einsum{'s' if count != 1 else ''}")
 
 
 def _pairs(ranks: tuple[str, ...]) -> dict[str, str]:

@@ -40,4 +40,5 @@ def command(file: str, target: str | None, partitioned: bool, einsum_only: bool,
     if target is None:
         click.echo(found.text, nl=False)
     else:
-        click.echo(f"written to {target}", err=True)
+        count = len(found.cascade.einsums)
+        click.echo(f"{target}: cascade {found.cascade.name}, {count} Einsum{'s' if count != 1 else ''}")
