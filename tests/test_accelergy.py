@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Outcome
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fusemap as fm
@@ -112,6 +112,19 @@ def test_the_import_of_an_export_is_what_was_exported(name: str) -> None:
         assert (component.area_um2.value if component.area_um2 else None) == estimate.area_um2
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [(0, "17.1645", "17.1646"), (0, "[1..65536]", "[1..65535]"), (0, "name: max", "name: min"), (1, "1545", "1546")],
+)
+def test_a_planted_difference_of_an_export_is_found(file: int, old: str, new: str) -> None:
+    machine = load_arch("fusemax-cloud")
+    exported = list(export_tables(machine).files)
+    name, text = exported[file]
+    assert old in text
+    exported[file] = (name, text.replace(old, new, 1))
+    assert parse_tables(exported) != machine_tables(machine)
+
+
 @pytest.mark.parametrize("name", names("components"))
 def test_every_number_of_a_table_that_is_no_formula_survives(name: str) -> None:
     table = load_components(name)
@@ -145,6 +158,7 @@ RANGE = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda r: f"[{r[0]}.
 NAME = st.lists(st.tuples(WORD, st.one_of(st.just(""), RANGE)).map("".join), min_size=1, max_size=3).map(".".join)
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(NAME, st.tuples(st.dictionaries(WORD, NUMBER, max_size=3), NUMBER), max_size=4))
 def test_any_tables_read_back(content: dict[str, tuple[dict[str, float], float]]) -> None:
     rows = sorted(content.items(), key=lambda item: not item[1][0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusemap.archspec.archs import load_arch, parse_arch
@@ -36,6 +36,7 @@ def test_every_component_of_a_table_says_its_technology(name: str) -> None:
     assert all(entry.technology_nm == 45 for entry in entries if not entry.off_process)
 
 
+@settings(max_examples=30)
 @given(st.floats(min_value=1e-3, max_value=1e3))
 def test_every_number_of_the_chip_is_multiplied_and_says_so(factor: float) -> None:
     scaled, plain = parse_arch(BASE + SCALED.replace("FACTOR", repr(factor))), load_arch("fusemax-cloud")
