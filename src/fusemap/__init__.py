@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
     from fusemap.validation.teaal.importer import import_teaal
+    from fusemap.validation.timeloop.export import TimeloopExport, export_timeloop
     from fusemap.validation.timeloop.reading.imported import ImportedDesign, import_timeloop
 
 
@@ -133,6 +134,8 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "import_hwcomponents": ("fusemap.validation.hwcomponents.importer", "import_hwcomponents"),
         "import_teaal": ("fusemap.validation.teaal.importer", "import_teaal"),
         "ImportedDesign": ("fusemap.validation.timeloop.reading.imported", "ImportedDesign"),
+        "TimeloopExport": ("fusemap.validation.timeloop.export", "TimeloopExport"),
+        "export_timeloop": ("fusemap.validation.timeloop.export", "export_timeloop"),
         "import_timeloop": ("fusemap.validation.timeloop.reading.imported", "import_timeloop"),
     }
 )
@@ -163,6 +166,7 @@ __all__ = [
     "Simulation",
     "SweepRun",
     "Taxonomy",
+    "TimeloopExport",
     "Timing",
     "Workload",
     "analyze",
@@ -172,6 +176,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export_accelergy",
+    "export_timeloop",
     "graph",
     "import_accelergy",
     "import_hwcomponents",

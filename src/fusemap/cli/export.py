@@ -36,6 +36,8 @@ command.add_command(LazyCommand("teaal", "fusemap.cli.export_teaal:command", "Th
 command.add_command(LazyCommand("trace", "fusemap.cli.export_trace:command", "A simulation in time, for Perfetto."))
 _ACCELFORGE = "A cascade and a machine for AccelForge."
 command.add_command(LazyCommand("accelforge", "fusemap.cli.export_accelforge:command", _ACCELFORGE))
+_TIMELOOP = "Einsums, machine and mapping as Timeloop v4 files."
+command.add_command(LazyCommand("timeloop", "fusemap.cli.export_timeloop:command", _TIMELOOP))
 _ACCELERGY = "A machine's energies and areas as Accelergy's ERT and ART."
 command.add_command(LazyCommand("accelergy", "fusemap.cli.export_accelergy:command", _ACCELERGY))
 

@@ -25,6 +25,7 @@ CHECKS = {
     "components": "The shipped component table beside hwcomponents and its CACTI.",
     "cuda": "Attention kernels, executed, against what cascade and mapping predict.",
     "accelforge": "Counts, times and searches against AccelForge's.",
+    "timeloop": "Counts, cycles and energies against Timeloop's.",
     "all": "Every check, with what the package has recorded.",
 }
 for name, summary in CHECKS.items():

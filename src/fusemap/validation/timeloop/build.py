@@ -194,18 +194,14 @@ def _pass_through(name: str, memory: str, loops: Loops, instances: int, machine:
     )
 
 
-def _add_fanout(
-    nodes: list[Node], level: Fanout, machine: Machine, letter: Mapping[str, str], taken: set[str]
-) -> None:
+def _add_fanout(nodes: list[Node], level: Fanout, machine: Machine, letter: Mapping[str, str], taken: set[str]) -> None:
     """A fanout as the second direction of the mesh before it, where no dimension repeats, else as its own."""
     extent = machine.array(level.array).dim(level.dim).extent
     loops = tuple((letter[loop.rank], loop.bound) for loop in level.loops if loop.bound > 1)
     last = nodes[-1] if nodes else None
     if isinstance(last, SpatialNode) and last.mesh_y == 1 and not last.loops_y:
         if not {name for name, _ in last.loops_x} & {name for name, _ in loops}:
-            joined = SpatialNode(
-                name=last.name, mesh_x=last.mesh_x, mesh_y=extent, loops_x=last.loops_x, loops_y=loops
-            )
+            joined = SpatialNode(name=last.name, mesh_x=last.mesh_x, mesh_y=extent, loops_x=last.loops_x, loops_y=loops)
             nodes[-1] = joined
             return
     name = _fresh(f"{words.identifier(level.array)}_{words.identifier(level.dim)}", taken)

@@ -42,9 +42,7 @@ class Case:
 
     def specification(self) -> Specification:
         """What Timeloop is told of it."""
-        return specification(
-            self.space, self.nest, self.machine, cascade=self.cascade, projections=self.projections
-        )
+        return specification(self.space, self.nest, self.machine, cascade=self.cascade, projections=self.projections)
 
 
 @lru_cache(maxsize=1)

@@ -41,9 +41,7 @@ def compare(case: Case, spec: Specification, stats: Stats) -> tuple[Quantity, ..
     )
     steps_of_one = case.nest.temporal_steps
     found.append(
-        Quantity(
-            what="steps", place=unit, tensor="", ours=steps_of_one, timeloop=stats.compute_cycles, unit="cycles"
-        )
+        Quantity(what="steps", place=unit, tensor="", ours=steps_of_one, timeloop=stats.compute_cycles, unit="cycles")
     )
     found.append(_cycles(case, spec, stages, stats))
     found.append(

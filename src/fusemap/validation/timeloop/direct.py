@@ -122,7 +122,10 @@ def _energies(spec: Specification) -> list[dict[str, Any]]:
     for node in spec.storages:
         actions = {"read": node.read_pj, "write": node.write_pj, "update": node.write_pj, "leak": 0.0}
         tables.append(_table(node.name, node.instances, actions))
-    return [*tables, _table(spec.compute.name, spec.compute.instances, {"compute": spec.compute.energy_pj, "leak": 0.0})]
+    return [
+        *tables,
+        _table(spec.compute.name, spec.compute.instances, {"compute": spec.compute.energy_pj, "leak": 0.0}),
+    ]
 
 
 def _table(name: str, instances: int, actions: dict[str, float]) -> dict[str, Any]:

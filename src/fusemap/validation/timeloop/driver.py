@@ -48,7 +48,9 @@ def run(job: dict[str, Any], model: str, front: Any, folder: str) -> dict[str, s
             with open(given, "w") as written:
                 written.write(job["direct"])
             environment = {**os.environ, **job["environment"]}
-            subprocess.run([model, given], cwd=out, stdout=stream, stderr=subprocess.STDOUT, env=environment, check=False)
+            subprocess.run(
+                [model, given], cwd=out, stdout=stream, stderr=subprocess.STDOUT, env=environment, check=False
+            )
         else:
             paths = []
             for name, text in job["files"].items():
@@ -81,7 +83,7 @@ def main() -> None:
                 with contextlib.redirect_stdout(sys.stderr):
                     answers[job["name"]] = run(job, model, front, folder)
             except Exception as error:
-                answers[job["name"]] = {"error": "{}: {}".format(type(error).__name__, error)}
+                answers[job["name"]] = {"error": f"{type(error).__name__}: {error}"}
     print(MARK + json.dumps({"versions": versions(name) if name else {}, "front_end": name, "jobs": answers}))
 
 

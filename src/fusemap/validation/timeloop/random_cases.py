@@ -89,9 +89,7 @@ def _with_homes(levels: list[Level], tensors: list[str]) -> tuple[Level, ...]:
 
 def _fits(levels: tuple[Level, ...], operands: tuple[Operand, ...], machine: Machine) -> bool:
     room = {f"{a.name}.registers": a.registers.depth_words for a in machine.arrays}
-    room |= {
-        m.name: m.capacity_bytes // machine.word_bytes for m in machine.memories if m.capacity_bytes is not None
-    }
+    room |= {m.name: m.capacity_bytes // machine.word_bytes for m in machine.memories if m.capacity_bytes is not None}
     for i, level in enumerate(levels):
         if isinstance(level, Storage) and level.memory in room:
             need = sum(tiles(levels, operand)[i] for operand in operands if level.keeps(operand.tensor))

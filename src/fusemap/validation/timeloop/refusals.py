@@ -18,9 +18,7 @@ def refusals(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> tuple
 def _refusals(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> Iterator[Violation]:
     einsum = space.name
     if len(space.ranks) > len(LETTERS):
-        yield Violation(
-            what=f"{einsum}: dimensions", need=len(space.ranks), limit=len(LETTERS), unit="single letters"
-        )
+        yield Violation(what=f"{einsum}: dimensions", need=len(space.ranks), limit=len(LETTERS), unit="single letters")
     for spill in nest.spills:
         touched = sorted(spill.tensors & {o.tensor for o in space.operands})
         if spill.fraction and touched:

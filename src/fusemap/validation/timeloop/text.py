@@ -177,3 +177,21 @@ def _factors(order: Iterable[str], loops: Loops) -> str:
 
 def _list(items: Iterable[str]) -> str:
     return "[" + ", ".join(items) + "]"
+
+
+def mapper_text() -> str:
+    """Settings for timeloop-mapper: a short random search for least energy times delay."""
+    return "\n".join(
+        (
+            "# For timeloop-mapper, with constraints.yaml in place of mapping.yaml: a short search.",
+            "mapper:",
+            f'  version: "{words.VERSION}"',
+            "  algorithm: random_pruned",
+            "  optimization_metric: [edp]",
+            "  num_threads: 1",
+            "  search_size: 5000",
+            "  victory_condition: 500",
+            "  timeout: 5000",
+            "",
+        )
+    )
