@@ -23,7 +23,7 @@ from fusemap.einsum_cascade.types import Cascade
 from fusemap.mappers.types import EinsumMapping, Fanout, Loop, Storage
 from fusemap.validation.accelforge.cases import drawn_nests, nest_case, nest_cases
 from fusemap.validation.accelforge.check import AccelForgeCheck, check_accelforge, jobs_of, read_recording
-from fusemap.validation.accelforge.claims import claim_jobs
+from fusemap.validation.accelforge.claims import SHARED, claim_jobs
 from fusemap.validation.accelforge.machine import peer_architecture
 from fusemap.validation.accelforge.mapping import peer_mapping
 from fusemap.validation.accelforge.peer import VARIABLE, Job, run_peer
@@ -48,9 +48,9 @@ def read(text: str) -> Any:
         pass
 
     def tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.MappingNode) -> dict[str, Any]:
-        return {"tag": suffix, **loader.construct_mapping(node, deep=True)}
+        return {"tag": suffix} | {str(key): value for key, value in loader.construct_mapping(node, deep=True).items()}
 
-    Loader.add_multi_constructor("!", tagged)  # type: ignore[no-untyped-call]
+    Loader.add_multi_constructor("!", tagged)
     return yaml.load(text, Loader)
 
 
@@ -232,7 +232,7 @@ def test_recorded_answers_agree_or_have_a_cause() -> None:
     assert found.versions["accelforge"] == "1.0.467"
     assert len(found.counts) > 1000 and {row.cause for row in found.counts} == {"", "drain"}
     assert all(row.cause == "" for row in found.counts if row.quantity.startswith("dram"))
-    assert {claim.holds for claim in found.claims} == {True} and len(found.claims) == 4
+    assert {claim.holds for claim in found.claims} == {True} and len(found.claims) == 5
 
 
 def test_the_claim_of_the_minimal_case_is_below_the_bound_and_cannot_be_executed() -> None:
@@ -305,6 +305,12 @@ def pipelines_that_overlap(document: dict[str, Any]) -> None:
     answer(document, "claim: a pipeline")["latency_s"] = 1024
 
 
+def a_barrier_that_is_seen(document: dict[str, Any]) -> None:
+    found = answer(document, SHARED)
+    found.pop("actions")
+    found["error"] = "InvalidMappingError: S is not complete"
+
+
 def an_error(document: dict[str, Any]) -> None:
     found = answer(document, "nest 9")
     for key in set(found) - {"name", "sha256"}:
@@ -323,6 +329,7 @@ FAULTS = {
     another_tree: "the minimal case",
     operators_that_count: "operators are dropped",
     pipelines_that_overlap: "follow one another",
+    a_barrier_that_is_seen: "in mappings that are given",
     an_error: "nest 9: InvalidMappingError",
 }
 
