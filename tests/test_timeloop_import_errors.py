@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -418,3 +419,33 @@ def test_only_one_of_two_branches_is_read(tmp_path: Path) -> None:
     text = "{% if false %}\na: {{b(}}\n{% elif 1 == 1 %}\nmapper: {}\n{% else %}\na: {{b}}\n{% endif %}\n"
     folder = design(tmp_path, more_yaml=text)
     assert import_timeloop(str(folder / "top.yaml.jinja2"), str(folder / "more.yaml")).files
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{% set a = 'x' %}\n" + "{% set a = a ~ a %}\n" * 40 + "a: 1\n", "the text is too long"),
+        ("{% set a = 9 %}\n" + "{% set a = a * a %}\n" * 40 + "a: 1\n", "the number is too large"),
+        ("a: " + "{{'b'}}" * 5_000 + "\n", 'unknown key "a"'),
+    ],
+)
+def test_templates_cannot_grow_beyond_reason(text: str, expected: str, tmp_path: Path) -> None:
+    folder = design(tmp_path, more_yaml=text)
+    assert expected in errors_of(folder, str(folder / "more.yaml"))[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("M: 8,", "M: 2 ** 50,", "the size of M is too large: more than 2^40"),
+        ("[[[M]], [[N]]]", "[[[M]], [[M]]]", "the output Z has a dimension twice"),
+        ("K", "Max", "the problem cannot be written as a cascade"),
+    ],
+)
+def test_problems_that_no_cascade_can_say(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    folder = design(tmp_path)
+    for file in ("parts/gemm.yaml", "parts/shape.yaml"):
+        text = (folder / file).read_text("utf-8")
+        (folder / file).write_text(text.replace(old, new), "utf-8")
+    with pytest.raises(InputError, match=re.escape(expected)):
+        import_timeloop(str(folder / "top.yaml.jinja2"), defines={"mapping": "none.yaml"})

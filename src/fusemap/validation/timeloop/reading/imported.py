@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fusemap.archspec.workloads import parse_workload
+from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import parse
 from fusemap.mappers.dataflow_text import dataflow_text
 from fusemap.mappers.space import make_problem
@@ -77,11 +78,15 @@ def import_timeloop(
 
 def written(design: Design, *, name: str) -> ImportedDesign:
     """The files of a design that was read."""
-    label = identifier(name).replace("_", "-")
+    label = identifier(name).replace("_", "-").strip("-") or "imported"
     origin = f"Timeloop v4 design ({', '.join(os.path.basename(f) for f in design.files)})"
     einsum = einsum_text(design.problem, label, origin)
     workload = _workload(einsum, origin)
-    problem = make_problem(parse(einsum.text, file=f"{name}.cascade"), parse_workload(workload), {})
+    try:
+        problem = make_problem(parse(einsum.text, file=f"{name}.cascade"), parse_workload(workload), {})
+    except InputError as error:
+        message = f"the problem cannot be written as a cascade: {error.diagnostics[0].message}"
+        raise design.problem.place.error(message, hint=einsum.text.splitlines()[-1]) from None
     operators = problem.spaces[0].operators
     machine = machine_text(design, name=name, operators=operators, origin=origin)
     files = [

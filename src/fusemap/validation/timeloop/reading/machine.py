@@ -89,7 +89,7 @@ class _Writer:
         architecture = self.design.architecture
         yield f"description: {quoted(f'imported from {self.origin}')}"
         yield f"source: {quoted(self.origin)}"
-        yield f"table: {self.name}-components.yaml"
+        yield f"table: {quoted(f'{self.name}-components.yaml')}"
         yield f"clock: {_hertz(architecture.cycle_s)}  # global_cycle_seconds: {architecture.cycle_s!r}"
         yield f"word: {self.word_bytes} B  # of {architecture.storages[0].name}; other storages count in such words"
         yield ""
@@ -99,6 +99,8 @@ class _Writer:
         yield "memories:  # from the outermost in"
         for storage in architecture.storages:
             if storage is self.registers:
+                if storage.shared_bandwidth is not None:
+                    self.bandwidth(storage, ["each unit"])
                 continue
             parts = [f"component: {self.components[storage.name]}"]
             if storage.words is not None:

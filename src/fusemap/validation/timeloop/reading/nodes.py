@@ -153,7 +153,7 @@ class _Builder:
 
     def place(self, at: tuple[int, int], length: int = 1) -> Place:
         row, column = min(at[0], len(self.starts) - 1), at[1]
-        return self.text.place(min(self.starts[row] + column, len(self.text.text)), length)
+        return self.text.place(min(self.starts[row] + column, self.text.length), length)
 
     def innermost(self) -> tuple[int, int] | None:
         """Where the open collection that holds the next node starts."""

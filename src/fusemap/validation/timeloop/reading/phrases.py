@@ -18,6 +18,8 @@ from fusemap.diagnostics import did_you_mean
 Value: TypeAlias = str | int | float | bool | None
 MAX_DEPTH = 30
 MAX_TOKENS = 300
+MAX_TEXT = 10_000
+LARGEST = 1 << 64
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][-+]?[0-9]{1,2})?)"""
     r"""|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>//|==|!=|<=|>=|[-+*/%~|(),<>]))"""
@@ -186,9 +188,16 @@ class _Reader:
 
     def joined(self) -> Value | Undefined:
         left = self.sum()
-        while self.take("~") is not None:
-            left = shown(self.settled(left)) + shown(self.settled(self.sum()))
+        while (token := self.take("~")) is not None:
+            left = self.bounded(shown(self.settled(left)) + shown(self.settled(self.sum())), token)
         return left
+
+    def bounded(self, value: Value, token: _Token) -> Value:
+        """The value, which must not grow beyond reason when a template computes with what it computed."""
+        if (isinstance(value, str) and len(value) > MAX_TEXT) or (isinstance(value, int) and abs(value) > LARGEST):
+            what = "the text is too long" if isinstance(value, str) else "the number is too large"
+            raise TextFault(what, offset=token.offset, length=len(token.text))
+        return value
 
     def sum(self) -> Value | Undefined:
         left = self.product()
@@ -212,7 +221,7 @@ class _Reader:
         if not allowed:
             raise TextFault(f'"{token.text}" of a text and a number', offset=token.offset, length=len(token.text))
         try:
-            return function(a, b)
+            return self.bounded(function(a, b), token)
         except ArithmeticError as error:
             raise TextFault(str(error), offset=token.offset, length=len(token.text)) from None
 

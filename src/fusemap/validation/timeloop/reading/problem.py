@@ -210,6 +210,9 @@ class _Problem:
                 message = f"the output {output.name} is indexed by a sum or a multiple"
                 hint = "supported: sums in what is read; the output has one dimension per position"
                 self.errors.append(output.place.diagnostic(message, hint=hint))
+            first = [terms[0].dimension for terms in output.index if terms]
+            if len(set(first)) < len(first):
+                self.errors.append(output.place.diagnostic(f"the output {output.name} has a dimension twice"))
             covered = frozenset().union(*(t.dimensions for t in read))
             for name in sizes:
                 if name not in covered and sizes[name] > 1:

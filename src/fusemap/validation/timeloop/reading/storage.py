@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.document import Place
+from fusemap.archspec.reader import LARGEST
 from fusemap.diagnostics import Diagnostic, InputError
 from fusemap.validation.timeloop.reading.levels import StorageSpec
 from fusemap.validation.timeloop.reading.nodes import Node
@@ -159,7 +160,7 @@ class StorageReader:
         value = self.number(key)
         if value is None:
             return None
-        if value != int(value) or value < least:
+        if value != int(value) or not least <= value <= LARGEST:
             message = f"expected {key} of {self.name} as a whole number from {least} on, found {value:g}"
             self.errors.append(self._place(key).diagnostic(message))
             return 1

@@ -80,7 +80,7 @@ class Template:
                 self._output(body, start, result) if active else None
             elif kind == "{%":
                 self._statement(body, start, stack, active)
-            if len(result.text) > MAX_TEXT:
+            if result.length > MAX_TEXT:
                 raise self.source.place(start).error(f"the files give too much text: more than {MAX_TEXT} characters")
             del end
         if stack:

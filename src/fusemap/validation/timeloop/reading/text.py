@@ -51,22 +51,32 @@ class _Piece:
 class Composed:
     """Text with the origin of each of its pieces; `add` appends."""
 
-    text: str = ""
+    chunks: list[str] = field(default_factory=list)
     pieces: list[_Piece] = field(default_factory=list)
+    length: int = 0
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        if len(self.chunks) > 1:
+            self.chunks = ["".join(self.chunks)]
+        return self.chunks[0] if self.chunks else ""
 
     def add(self, text: str, source: Source, offset: int, *, verbatim: bool = True) -> None:
         """Append a text that stands at `offset` of a source, or (not `verbatim`) is computed from what stands there."""
         if text:
-            self.pieces.append(_Piece(start=len(self.text), source=source, offset=offset, verbatim=verbatim))
-            self.text += text
+            self.pieces.append(_Piece(start=self.length, source=source, offset=offset, verbatim=verbatim))
+            self.chunks.append(text)
+            self.length += len(text)
 
     def extend(self, other: Composed) -> None:
         """Append another text with its origins."""
-        base = len(self.text)
+        base = self.length
         self.pieces += [
             _Piece(start=base + p.start, source=p.source, offset=p.offset, verbatim=p.verbatim) for p in other.pieces
         ]
-        self.text += other.text
+        self.chunks += other.chunks
+        self.length += other.length
 
     def place(self, at: int, length: int = 1) -> Place:
         """Where the character `at` of the text comes from."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from fusemap.archspec.arithmetic import Value
 from fusemap.archspec.expressions import NoValueError, parse_expression
+from fusemap.archspec.reader import LARGEST
 from fusemap.diagnostics import InputError
 from fusemap.validation.timeloop.reading.nodes import Node
 
@@ -58,6 +59,8 @@ def whole(node: Node, scope: Scope, what: str, *, least: int = 1) -> int:
     value = number(node, scope, what)
     if value != int(value) or value < least:
         raise node.error(f"expected {what} as a whole number from {least} on, found {value:g}")
+    if value > LARGEST:
+        raise node.error(f"{what} is too large: more than 2^40")
     return int(value)
 
 
