@@ -439,7 +439,7 @@ def test_templates_cannot_grow_beyond_reason(text: str, expected: str, tmp_path:
     [
         ("M: 8,", "M: 2 ** 50,", "the size of M is too large: more than 2^40"),
         ("[[[M]], [[N]]]", "[[[M]], [[M]]]", "the output Z has a dimension twice"),
-        ("K", "Max", "the problem cannot be written as a cascade"),
+        ("K", "For", "the problem cannot be written as a cascade"),
     ],
 )
 def test_problems_that_no_cascade_can_say(old: str, new: str, expected: str, tmp_path: Path) -> None:
