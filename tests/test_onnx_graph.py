@@ -274,6 +274,10 @@ REFUSED: dict[str, tuple[Callable[[], Model], str]] = {
         ),
         "operand 1 (t) is computed, and must be a constant here",
     ),
+    "NaN": (
+        lambda: model_of(("Add", ("x", "n"), "y", {}), inputs={"x": (4,)}, constants={"n": np.array(np.nan)}),
+        "the constant n is not supported: NaN as a constant",
+    ),
     "cast to integers": (
         lambda: model_of(("Cast", ("x",), "i", {"to": 7}), ("Cast", ("i",), "y", {"to": 11}), inputs={"x": (4,)}),
         "a cast that rounds",
@@ -344,6 +348,12 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(fm.InputError, match=r"fusemap\[onnx\]"):
         fm.import_onnx(tmp_path / "model.onnx")
+
+
+def test_a_name_with_a_line_break_stays_a_comment(tmp_path: Path) -> None:
+    model = model_of(("Exp", ("x\nZ = X",), "y", {}), inputs={"x\nZ = X": ("seq",)})
+    found = fm.import_onnx(model.save(tmp_path / "model.onnx"))
+    assert [einsum.name for einsum in found.cascade.einsums] == ["Y"]
 
 
 # --- the command ----------------------------------------------------------------------------------

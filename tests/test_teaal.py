@@ -289,6 +289,11 @@ def test_names_that_a_cascade_cannot_have_are_changed_and_said() -> None:
     assert {"the tensor z is called Z"} < {note.message for note in found.notes}
 
 
+def test_a_rank_with_a_line_break_stays_in_a_comment() -> None:
+    found = read(MATMUL + 'mapping: {spacetime: {Z: {space: ["K\\nY = A"], time: []}}}\n')
+    assert [einsum.name for einsum in found.cascade.einsums] == ["Z"]
+
+
 @given(st.integers(0, len(MATMUL) - 1), st.sampled_from(list("[]{}:,*+-=()#'&!\n Zk9")))
 def test_a_damaged_file_is_read_or_refused(at: int, character: str) -> None:
     text = MATMUL[:at] + character + MATMUL[at + 1 :]

@@ -19,6 +19,15 @@ class Note:
         return f"note: {self.message}" if self.span is None else f"{self.span}: note: {self.message}"
 
 
+def comment(text: str) -> str:
+    """A line of a cascade that holds the text as a comment, whatever line breaks it has.
+
+    >>> comment("a name\\nZ = A")
+    '# a name Z = A\\n'
+    """
+    return f"# {' '.join(text.split())}\n"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """`cascade` and its `text`, which can be saved as a `.cascade` file; `format` and `file` say where from."""

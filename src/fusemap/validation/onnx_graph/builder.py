@@ -32,7 +32,11 @@ class Reading:
 
 
 def literal(number: float) -> Value:
-    """A number as a value without axes."""
+    """A number as a value without axes; UnsupportedError for NaN.
+
+    >>> literal(-0.5).text
+    '(-0.5)'
+    """
     if math.isnan(number):
         raise UnsupportedError("NaN as a constant")
     text = "inf" if math.isinf(number) else repr(abs(number))

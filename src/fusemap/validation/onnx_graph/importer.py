@@ -12,7 +12,7 @@ from fusemap.diagnostics import Diagnostic, InputError, did_you_mean, input_erro
 from fusemap.einsum_cascade.operators import RESERVED
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.printer import format_cascade
-from fusemap.validation.imported import Imported, Note
+from fusemap.validation.imported import Imported, Note, comment
 from fusemap.validation.onnx_graph.builder import Builder, UnsupportedError, literal
 from fusemap.validation.onnx_graph.graph import Graph, Node, load_graph
 from fusemap.validation.onnx_graph.operators import SUPPORTED, handler_of
@@ -71,7 +71,10 @@ class _Run:
         self.values[name] = self.builder.given(name, shape)
 
     def number(self, name: str, constant: Any) -> None:
-        value = literal(float(constant.reshape(-1)[0]))
+        try:
+            value = literal(float(constant.reshape(-1)[0]))
+        except UnsupportedError as error:
+            raise input_error(f"{self.graph.file}: the constant {name} is not supported: {error}") from None
         self.values[name] = replace(value, axes=tuple(Axis(extent=1) for _ in constant.shape))
 
     def node(self, node: Node) -> None:
@@ -122,7 +125,7 @@ class _Run:
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", self.graph.name).strip("-_.+") or "model"
         head = [f"cascade {name}", *shapes, *listed, f"output {', '.join(dict.fromkeys(outputs))}"]
         notes = tuple(self.notes({value.text for value in inputs}, outputs))
-        comments = "".join(f"# {note.message}\n" for note in notes)
+        comments = "".join(comment(note.message) for note in notes)
         lines = [_renamed(line, renamed) for line in (*head, *self.builder.lines)]
         source = "\n".join([*lines, ""])
         text = f"{comments}{format_cascade(parse(source))}"

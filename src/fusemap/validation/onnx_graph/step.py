@@ -63,7 +63,11 @@ class Step:
 
 
 def position(axis: int, count: int) -> int:
-    """An axis counted from the front."""
+    """An axis counted from the front; UnsupportedError if there is none such.
+
+    >>> position(-1, 3)
+    2
+    """
     found = int(axis) + count if axis < 0 else int(axis)
     if not 0 <= found < count:
         raise UnsupportedError(f"axis {axis} of a tensor with {count} axes")

@@ -10,7 +10,7 @@ from pathlib import Path
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.parser import parse
 from fusemap.einsum_cascade.printer import format_cascade
-from fusemap.validation.imported import Imported, Note
+from fusemap.validation.imported import Imported, Note, comment
 from fusemap.validation.teaal.expression import Factor
 from fusemap.validation.teaal.names import Names, names_of, variable
 from fusemap.validation.teaal.spec import load_spec
@@ -40,7 +40,7 @@ def imported(spec: Spec, *, partitioned: bool = False) -> Imported:
     text = writer.text(name, [shape for p in pieces.values() for shape in p.shapes])
     notes = (*spec.notes, *notes_of(spec.splits, applied=partitioned), *_renamed(spec, names), *writer.notes)
     ordered = _in_order(notes)
-    head = "".join(f"# {line}\n" for line in (f"From {Path(spec.file).name}, which TeAAL reads.", *_comments(ordered)))
+    head = "".join(comment(line) for line in (f"From {Path(spec.file).name}, which TeAAL reads.", *_comments(ordered)))
     printed = f"{head}{format_cascade(parse(text))}"
     cascade = parse(printed, file=f"{name}.cascade")
     return Imported(cascade=cascade, text=printed, format="teaal", file=spec.file, notes=ordered)
