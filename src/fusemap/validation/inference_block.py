@@ -87,9 +87,9 @@ def _extended(document: Document, chain: tuple[str, ...]) -> Document:
     if not isinstance(references, list) or not all(isinstance(part, str) for part in references):
         return document  # validation refuses what is no text
     below = []
-    for reference in references:
+    for index, reference in enumerate(references):
         if reference in chain or len(chain) >= MAX_CHAIN:
-            raise document.error(("extends",), f'"extends" forms a cycle through "{reference[:60]}"')
+            raise document.error(("extends", index), f'"extends" forms a cycle through "{reference[:60]}"')
         below.append(_extended(_document(reference, document.file), (*chain, reference)))
     return merge(_joined(below), document) if below else document
 
