@@ -48,9 +48,9 @@ def command(cascade: str, arch: str, workload: str, sizes: tuple[str, ...], targ
         found = {"format": "accelforge", "cascade": peer.cascade, "left_out": list(peer.notes), "files": texts}
         emit_json({"schema": "fusemap/export/1", **found})
         return
-    for note in peer.notes:
-        click.echo(f"left out: {note}", err=True)
     if target is None:
         click.echo("---\n".join(texts.values()), nl=False)
-    else:
-        click.echo(f"written to {', '.join(os.path.join(target, name) for name in FILES)}", err=True)
+        return
+    for note in peer.notes:
+        click.echo(f"left out: {note}")
+    click.echo(f"wrote {', '.join(os.path.join(target, name) for name in FILES)}")

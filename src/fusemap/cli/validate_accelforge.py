@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ def command(python: str | None, record: str | None, recording: str, as_json: boo
     named = None if recording else named_python(python)
     if record is not None and named is None:
         raise input_error("--record needs an interpreter that has AccelForge", hint=f"--python PATH or {VARIABLE}")
+    if named is not None and sys.stderr.isatty():
+        click.echo("AccelForge is asked, which takes a minute or more", err=True)
     found = check_accelforge(named, record=record, recording=recording)
     return conclude({"accelforge": found}, accelforge_page(found), as_json=as_json, written=record)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from fusemap.cli.validate_accelforge import accelforge_page
 from fusemap.cli.validate_components import components_page
 from fusemap.cli.validate_cuda import check_cuda
 from fusemap.cli.validate_cuda_page import cuda_page
@@ -11,8 +12,11 @@ from fusemap.cli.validate_functional import functional_page
 from fusemap.cli.validate_outcome import Checked, conclude
 from fusemap.cli.validate_published import check_published, published_page
 from fusemap.cli.validate_simulators import check_simulators, simulators_page
+from fusemap.cli.validate_timeloop import timeloop_page
+from fusemap.validation.accelforge.check import check_accelforge
 from fusemap.validation.functional import check_functional
 from fusemap.validation.hwcomponents.compare import compare
+from fusemap.validation.timeloop.check import check_timeloop
 
 
 @click.command("all", short_help="Every check, with what the package has recorded.")
@@ -25,7 +29,8 @@ def command(as_json: bool) -> int:
       fusemap validate all --json
     """
     ran, crossed, met, executed = check_functional(), check_simulators(), check_published(), check_cuda()
-    priced = compare()
+    priced, peer, (loops, _) = compare(), check_accelforge(), check_timeloop()
     blocks = [*functional_page(ran), *simulators_page(crossed), *published_page(met), *cuda_page(executed)]
     found: dict[str, Checked] = {"functional": ran, "simulators": crossed, "published": met, "cuda": executed}
-    return conclude({**found, "components": priced}, [*blocks, *components_page(priced)], as_json=as_json)
+    blocks += [*components_page(priced), *accelforge_page(peer), *timeloop_page(loops)]
+    return conclude({**found, "components": priced, "accelforge": peer, "timeloop": loops}, blocks, as_json=as_json)
