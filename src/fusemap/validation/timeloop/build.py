@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -136,6 +137,7 @@ def _storage(
 ) -> StorageNode:
     registers = {f"{array.name}.registers": array for array in machine.arrays}
     component: Component
+    depth: int | None
     if level.memory in registers:
         array = registers[level.memory]
         component, block, bandwidth = array.registers.component, 1, None
@@ -199,13 +201,16 @@ def _add_fanout(nodes: list[Node], level: Fanout, machine: Machine, letter: Mapp
     extent = machine.array(level.array).dim(level.dim).extent
     loops = tuple((letter[loop.rank], loop.bound) for loop in level.loops if loop.bound > 1)
     last = nodes[-1] if nodes else None
-    if isinstance(last, SpatialNode) and last.mesh_y == 1 and not last.loops_y:
-        if not {name for name, _ in last.loops_x} & {name for name, _ in loops}:
-            joined = SpatialNode(name=last.name, mesh_x=last.mesh_x, mesh_y=extent, loops_x=last.loops_x, loops_y=loops)
-            nodes[-1] = joined
-            return
+    if isinstance(last, SpatialNode) and last.mesh_y == 1 and not last.loops_y and not _shared(last.loops_x, loops):
+        nodes[-1] = dataclasses.replace(last, mesh_y=extent, loops_y=loops)
+        return
     name = _fresh(f"{words.identifier(level.array)}_{words.identifier(level.dim)}", taken)
     nodes.append(SpatialNode(name=name, mesh_x=extent, mesh_y=1, loops_x=loops, loops_y=()))
+
+
+def _shared(one: Loops, other: Loops) -> bool:
+    """True when a dimension has a loop in both."""
+    return bool({name for name, _ in one} & {name for name, _ in other})
 
 
 def _instances(nodes: Sequence[Node]) -> int:

@@ -167,7 +167,7 @@ def _pj(node: StorageNode, count: LevelCount, *, whole: bool) -> float:
     for words, price in prices:
         rows = Fraction(words, node.block_words)
         total += float(math.ceil(rows) if whole else rows) * price
-    return total * count.instances
+    return total * int(count.instances)
 
 
 def _cycles(

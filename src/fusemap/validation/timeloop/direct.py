@@ -134,5 +134,6 @@ def _table(name: str, instances: int, actions: dict[str, float]) -> dict[str, An
 
 
 def _areas(spec: Specification) -> list[dict[str, Any]]:
-    nodes = (*spec.storages, spec.compute)
-    return [{"name": f"top_level.{node.name}[1..{node.instances}]", "area": node.area_um2} for node in nodes]
+    areas = [(node.name, node.instances, node.area_um2) for node in spec.storages]
+    areas.append((spec.compute.name, spec.compute.instances, spec.compute.area_um2))
+    return [{"name": f"top_level.{name}[1..{instances}]", "area": area} for name, instances, area in areas]

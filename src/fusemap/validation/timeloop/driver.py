@@ -22,7 +22,10 @@ def front_end() -> tuple[str, Any]:
     """The v4 front end: of timeloopfe, or of pytimeloop."""
     for name in ("timeloopfe", "pytimeloop.timeloopfe"):
         with contextlib.suppress(ImportError):
-            return name, importlib.import_module(name + ".v4")
+            found = importlib.import_module(name + ".v4")
+            # pytimeloop's copy wants a depth of every memory; that of an unbounded one may be left out
+            found.arch.StorageAttributes.add_attr("depth", (str, int), None)
+            return name, found
     raise SystemExit("no module timeloopfe, and no pytimeloop.timeloopfe")
 
 

@@ -67,7 +67,7 @@ def export_timeloop(
     sizes: Mapping[str, int] | None = None,
     mapper: bool = False,
 ) -> TimeloopExport:
-    """Each Einsum of a cascade with its machine and mapping as Timeloop v4 files: problem, architecture, energy, mapping.
+    """Each Einsum of a cascade with its machine and mapping as Timeloop v4 files.
 
     Without a dataflow the one that `evaluate` takes. `einsums` are those to write (default: all); `mapper` adds
     constraints and settings for timeloop-mapper. Raises InputError as `evaluate`, DoesNotFit also for what the

@@ -20,8 +20,8 @@ from fusemap.validation.timeloop.text import MODEL_FILES, files
 
 EXECUTABLE, PYTHON = "FUSEMAP_TIMELOOP_MODEL", "FUSEMAP_TIMELOOP_PYTHON"
 HOW_TO_GET = (
-    "Timeloop is on no package index. Build timeloop-model from the public repository NVlabs/timeloop (scons --accelergy); "
-    "the v4 front end is Accelergy-Project/timeloopfe, also in Accelergy-Project/timeloop-python. "
+    "Timeloop is on no package index: timeloop-model is built from the public repository NVlabs/timeloop, "
+    "its v4 front end is Accelergy-Project/timeloopfe, also in Accelergy-Project/timeloop-python. "
     f"Then --executable PATH or {EXECUTABLE}, and for the front end --python PATH or {PYTHON}"
 )
 

@@ -37,7 +37,7 @@ def _operands(draw: Random) -> tuple[tuple[Operand, ...], list[str]]:
     """Inputs and, last, the output; every rank indexes at least one of the inputs."""
     ranks = draw.sample(_RANKS, draw.choice((2, 3, 3, 4)))
     inputs = []
-    for name in ("A", "B", "C")[: draw.choice((2, 2, 3))]:
+    for _ in range(draw.choice((2, 2, 3))):
         inputs.append(frozenset(rank for rank in ranks if draw.random() < 0.65))
     for rank in ranks:
         if not any(rank in found for found in inputs):

@@ -94,8 +94,9 @@ def _energy(spec: Specification) -> Iterator[str]:
         yield from _table(node.name, node.instances, actions)
     yield from _table(spec.compute.name, spec.compute.instances, {"compute": spec.compute.energy_pj, "leak": 0.0})
     yield from (f"{words.AREA_TABLE}:", f'  version: "{words.VERSION}"', "  tables:")
-    for node in (*spec.storages, spec.compute):
-        yield f'  - {{name: "{_full_name(node.name, node.instances)}", area: {node.area_um2!r}}}'
+    areas = [(node.name, node.instances, node.area_um2) for node in spec.storages]
+    for name, instances, area in (*areas, (spec.compute.name, spec.compute.instances, spec.compute.area_um2)):
+        yield f'  - {{name: "{_full_name(name, instances)}", area: {area!r}}}'
 
 
 def _table(name: str, instances: int, actions: dict[str, float]) -> Iterator[str]:
