@@ -217,17 +217,18 @@ class _Walker:
             self.errors.extend(error.diagnostics)
             return 1, ""
         if value <= 0:
-            self.errors.append(node.diagnostic("expected a time above 0"))
+            self.errors.append(node.diagnostic("global_cycle_seconds is not above 0"))
             return 1, ""
         return value, str(node.place.span)
 
     def complete(self) -> None:
         """A storage comes first, one compute unit last."""
         nodes: Sequence[Node] = self.computes
+        place = self.node.key("nodes")
         if not nodes:
             hint = f"its class has one of {', '.join(words.COMPUTE_CLASSES)} in it"
-            self.errors.append(self.node.diagnostic("the architecture has no compute component", hint=hint))
+            self.errors.append(place.diagnostic("the architecture has no compute component", hint=hint))
         for node in nodes[1:]:
             self.errors.append(node.diagnostic("a second compute component: expected one, as the last node"))
         if not self.levels or isinstance(self.levels[0], MeshSpec):
-            self.errors.append(self.node.diagnostic("the outermost level is no storage"))
+            self.errors.append(place.diagnostic("the outermost level is no storage"))

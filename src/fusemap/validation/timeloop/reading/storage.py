@@ -100,7 +100,9 @@ class StorageReader:
     def _bandwidth(self) -> Value | None:
         found = self.number("shared_bandwidth")
         if found is not None and found <= 0:
-            self.errors.append(self._place("shared_bandwidth").diagnostic("expected a bandwidth above 0"))
+            self.errors.append(
+                self._place("shared_bandwidth").diagnostic(f"shared_bandwidth of {self.name} is not above 0")
+            )
             return None
         return found
 
