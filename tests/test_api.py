@@ -136,7 +136,7 @@ def test_an_input_that_does_not_fit_is_an_input_error(given: Any) -> None:
 
 
 def test_results_of_a_study_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fusemap.load_bench", lambda study: bench())
+    monkeypatch.setattr("fusemap.studies.load_bench", lambda study: bench())
     reproduced = fm.reproduce("fusemax", accounting="principled")
     assert isinstance(reproduced, fm.Reproduction)
     audited = fm.audit("fusemax")

@@ -26,7 +26,7 @@ LAYERS = (  # a module may import from its own part and from layers further righ
     ("einsum_cascade", "archspec"),
     ("diagnostics", "version"),
 )
-MAY_IMPORT_ANYTHING = ("__main__", "cascades", "loading", "models", "pictures", "widgets")
+MAY_IMPORT_ANYTHING = ("__main__", "cascades", "costs", "loading", "models", "pictures", "studies", "widgets")
 FACADE = ("fusemap", *(f"fusemap.{name}" for name in MAY_IMPORT_ANYTHING))
 HEAVY = ("numpy", "sympy", "pandas", "matplotlib", "networkx", "pydantic")
 

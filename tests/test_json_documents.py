@@ -96,7 +96,7 @@ MEASURED: Mapping[str, tuple[str, ...]] = MappingProxyType({"run": ("seconds",),
 def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command and the function use what was evaluated already."""
     rows = whole_taxonomy().rows
-    for place in ("fusemap.load_bench", "fusemap.cli.reproduce.load_bench", "fusemap.cli.audit.load_bench"):
+    for place in ("fusemap.studies.load_bench", "fusemap.cli.reproduce.load_bench", "fusemap.cli.audit.load_bench"):
         monkeypatch.setattr(place, lambda study: bench())
     monkeypatch.setattr("fusemap.validation.taxonomy_rows.rows_of", lambda entries: rows)
 
