@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 import fusemap as fm
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Operand, Spill, Storage
+from fusemap.sim.evaluate import plan
+from fusemap.sim.reuse import analyse
 from fusemap.validation.timeloop.build import UNIT, specification
 from fusemap.validation.timeloop.cases import FOLDER, Case, cases
 from fusemap.validation.timeloop.direct import direct_input
@@ -241,3 +243,42 @@ def test_an_unknown_einsum_and_a_spill_end_with_their_codes(fusemap: Run) -> Non
         *("--dataflow", "flat", "--einsum", "GM"),
     )
     assert spilled.code == 1 and "spills" in spilled.err
+
+
+# --- there and back through the importer ------------------------------------------------------------
+
+
+def counts_of(space: EinsumSpace, nest: EinsumMapping) -> list[tuple[int, ...]]:
+    return sorted((c.reads, c.fills, c.updates, c.instances, c.tile) for c in analyse(space, nest))
+
+
+def imported_counts(texts: dict[str, str], folder: Path) -> list[tuple[int, ...]]:
+    """The counts of the design that `import timeloop` makes of the files."""
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    given = [str(folder / name) for name in ("problem.yaml", "architecture.yaml", "mapping.yaml")]
+    design = fm.import_timeloop(*given, prices=[str(folder / "energy.yaml")], name="again")
+    for name, text in design.files:
+        (folder / name).write_text(text)
+    problem, mapping = plan(
+        fm.load_cascade(folder / "again.cascade"),
+        fm.load_arch(str(folder / "again-machine.yaml")),
+        fm.load_workload(str(folder / "again-workload.yaml")),
+        fm.load_dataflow(str(folder / "again-dataflow.yaml")),
+    )
+    return counts_of(problem.spaces[0], mapping.einsums[0])
+
+
+@pytest.mark.parametrize("name", ["matmul, a memory per column", "matmul, a rank twice in a level", "seed 3", "seed 9"])
+def test_an_exported_design_is_imported_with_the_same_counts(name: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    assert imported_counts(files(case.specification()), tmp_path) == counts_of(case.space, case.nest)
+
+
+@pytest.mark.slow
+@given(seed=st.integers(0, 10**9))
+@settings(max_examples=150, deadline=None)
+def test_random_designs_are_imported_with_the_same_counts(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    space, nest = random_case(seed, MACHINE)
+    texts = files(specification(space, nest, MACHINE))
+    assert imported_counts(texts, tmp_path_factory.mktemp("design")) == counts_of(space, nest)

@@ -64,6 +64,7 @@ def specification(
         data_spaces=spaces,
         nodes=nodes,
         compute=compute,
+        cycle_seconds=float(1 / machine.clock_hz),
         cycles_per_point=sum(unit.cycles for unit in found),
         operators=space.operators,
         notes=_notes(space, spaces, sum(unit.cycles for unit in found)),

@@ -97,6 +97,7 @@ class Specification:
     data_spaces: tuple[DataSpace, ...]
     nodes: tuple[Node, ...]
     compute: ComputeNode
+    cycle_seconds: float
     cycles_per_point: int
     operators: tuple[str, ...]
     notes: tuple[str, ...] = ()

@@ -55,6 +55,7 @@ def _projection(space: DataSpace) -> str:
 
 def _architecture(spec: Specification) -> Iterator[str]:
     yield from _head(spec, "The architecture")
+    yield f'{words.VARIABLES}: {{version: "{words.VERSION}", global_cycle_seconds: {spec.cycle_seconds!r}}}'
     yield from (f"{words.ARCHITECTURE}:", f'  version: "{words.VERSION}"', "  nodes:")
     for node in spec.nodes:
         if isinstance(node, SpatialNode):

@@ -13,7 +13,7 @@ VERSION = "0.4"
 
 # Top-level keys of a specification.
 PROBLEM, ARCHITECTURE, MAPPING, CONSTRAINTS = "problem", "architecture", "mapping", "constraints"
-ENERGY_TABLE, AREA_TABLE = "ERT", "ART"
+ENERGY_TABLE, AREA_TABLE, VARIABLES = "ERT", "ART", "variables"
 
 # Tags of architecture nodes, and classes of components.
 COMPONENT, CONTAINER, HIERARCHICAL, PARALLEL, PIPELINED, NOTHING = (
