@@ -19,6 +19,7 @@ import fusemap as fm
 from fusemap.archspec.archs import load_arch
 from fusemap.archspec.types import Machine
 from fusemap.archspec.workloads import load_workload, parse_workload
+from fusemap.cli.quantities import binary, number
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade.catalog import load as load_cascade
 from fusemap.mappers.space import make_problem
@@ -158,6 +159,21 @@ def test_parts_may_extend_several_and_no_circle(tmp_path: Path) -> None:
     assert set(whole_blocks()) < set(block_names())
 
 
+def test_the_documents_table_is_computed() -> None:
+    """Weights, those for a token, and the cache of a token in docs/models.md."""
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| [\w.-]+ \| \d+ ", line)]
+    assert {row[0] for row in rows} == {model for model in MODELS if not model.endswith("-decode")}
+    for name, _, weights, active, cache in rows:
+        total = (table := fm.model_table(f"{name}@1K")).total
+        assert weights == number(total.parameters)
+        assert active == ("all" if total.active_parameters == total.parameters else number(total.active_parameters))
+        kept = sum(row.cache_bytes_per_token for row in table.rows if row.kind != "sliding attention")
+        size, unit = binary(total.cache_bytes_per_token).split()
+        part = "" if kept == total.cache_bytes_per_token else f" ({float(binary(kept).split()[0]):g})"
+        assert cache == f"{float(size):g} {unit}{part}"
+
+
 # --- the command ------------------------------------------------------------------------------------
 
 
@@ -173,9 +189,8 @@ def test_the_table_has_a_row_per_kind(fusemap: Run, tmp_path: Path) -> None:
     assert "Experts: 2 tokens with 2 of 6 each reach 4" in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 100
     document = fusemap("workload", "show", str(path), "--arch", "fusemax-cloud", "--json").json()
-    assert document == json.loads(
-        json.dumps(fm.model_table(parse_workload(SMALL, file="small.yaml"), arch="fusemax-cloud").to_json())
-    )
+    workload = parse_workload(SMALL, file="small.yaml")
+    assert document == json.loads(json.dumps(fm.model_table(workload, arch="fusemax-cloud").to_json()))
     assert sum(row["parameters"] for row in document["rows"]) == document["total"]["parameters"]
     layers = fusemap("evaluate", "model", "--workload", str(path), "--arch", "fusemax-cloud", "--json").json()
     assert layers == json.loads(json.dumps(fm.inference(workload, arch="fusemax-cloud").to_json()))

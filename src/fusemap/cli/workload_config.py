@@ -55,7 +55,8 @@ def command(
     elif target is None:
         click.echo(found.text, nl=False)
     else:
-        click.echo(f"{_weights(found)}; written to {target}", err=True)
+        click.echo(_summary(found))
+        click.echo(f"written to {target}", err=True)
 
 
 def _length(text: str | None) -> int | None:
@@ -65,6 +66,11 @@ def _length(text: str | None) -> int | None:
         raise fault.at(text_place(text or "", "--length")) from None
 
 
-def _weights(found: ConfigModel) -> str:
+def _summary(found: ConfigModel) -> str:
+    """What was read: the weights, and what was not in the configuration or is left out."""
+    read = found.read
     active = f", {number(found.active_parameters)} of them for a token"
-    return f"{number(found.parameters)} weights{active if found.active_parameters != found.parameters else ''}"
+    weights = f"{number(found.parameters)} weights{active if found.active_parameters != found.parameters else ''}"
+    lines = [f"{read.name}, read as {read.model_type}: {weights}"]
+    lines += [f"{default.key} is {default.rule}" for default in read.defaults]
+    return "\n".join([*lines, *read.notes])
