@@ -21,6 +21,7 @@ RECORDED = json.loads((Path(__file__).parent / "data" / "timeloop_import" / "pub
 DENSE = ("eyeriss_like", "simba_like", "simple_output_stationary", "simple_weight_stationary")
 # Exercise, mapping, folder of its reference run.
 EXERCISES = (
+    ("00-model-conv1d-1level", "conv1d-1level", "."),
     ("01-model-conv1d-2level", "conv1d-2level-ws", "ws"),
     ("01-model-conv1d-2level", "conv1d-2level-os", "os"),
     ("02-model-conv1d+oc-2level", "conv1d+oc-2level-os", "no-tiling"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 
 from fusemap.archspec.arithmetic import largest_divisor
-from fusemap.archspec.decide import largest
+from fusemap.archspec.decide import largest, smallest
 from fusemap.archspec.types import Machine
 from fusemap.diagnostics import DoesNotFit, Violation, did_you_mean
 from fusemap.mappers.room import group_words
@@ -205,10 +205,24 @@ def resident_words(
 def _held(nest: EinsumMapping, memory: str, operand: Operand) -> float:
     for i, level in enumerate(nest.levels):
         if isinstance(level, Storage) and level.memory == memory and level.keeps(operand.tensor):
-            words = math.prod(p.bound for lv in nest.levels[i:] for p in lv.loops if p.rank in operand.ranks)
+            words = _tile_words(nest, i, operand)
             spilled = sum(s.fraction for s in nest.spills if s.memory == memory and operand.tensor in s.tensors)
             return words * (1 - spilled)
     return 0
+
+
+def _tile_words(nest: EinsumMapping, at: int, operand: Operand) -> float:
+    """Distinct words of the tile below a level; ranks that share an index reach 1 + sum of (bound - 1) * factor."""
+    bounds: dict[str, int] = {}
+    for level in nest.levels[at:]:
+        for loop in level.loops:
+            bounds[loop.rank] = bounds.get(loop.rank, 1) * loop.bound
+    words = math.prod(bounds.get(rank, 1) for rank in operand.ranks)
+    for terms in operand.sums:
+        each = math.prod(bounds.get(rank, 1) for rank, _ in terms)
+        reach = 1 + sum((bounds.get(rank, 1) - 1) * factor for rank, factor in terms)
+        words = words // each * smallest(each, reach)
+    return words
 
 
 def _order(problem: Problem, mapping: Mapping) -> list[Violation]:

@@ -112,7 +112,7 @@ def _structure(cascade: Cascade, batched: tuple[str, ...]) -> _Structure:
     views = {str(e.name): str(scope.accesses(e)[0].tensor) for e in cascade.einsums if is_view(e)}
     external = {*(str(n) for n in scope.input_names(cascade)), *(str(n) for n in scope.outputs(cascade))}
     stepped = sequential_ranks(cascade)
-    constants = frozenset(str(d.name) for d in cascade.shapes if d.constant is not None)
+    constants = {str(d.name): d.constant for d in cascade.shapes if d.constant is not None}
     return _Structure(
         shapes=shapes,
         batch=batch,
@@ -146,10 +146,10 @@ def _extents(cascade: Cascade, given: Sizes) -> tuple[Sizes, Sizes]:
 
 
 def _space(
-    einsum: Einsum, batch: tuple[str, ...], sequential: frozenset[str], constants: frozenset[str]
+    einsum: Einsum, batch: tuple[str, ...], sequential: frozenset[str], constants: Mapping[str, int]
 ) -> EinsumSpace:
-    output = _operand(einsum.output, batch, is_output=True)
-    inputs = tuple(_operand(a, batch, is_output=False) for a in dict.fromkeys(scope.accesses(einsum)))
+    output = _operand(einsum.output, batch, constants, is_output=True)
+    inputs = tuple(_operand(a, batch, constants, is_output=False) for a in dict.fromkeys(scope.accesses(einsum)))
     operators = point_operators(einsum)
     reduce = () if operators.reduce is None else (operators.reduce,)
     filtered = bool(scope.conditions_of(einsum)) or "only" in operators.map
@@ -165,9 +165,24 @@ def _space(
     )
 
 
-def _operand(access: Access, batch: tuple[str, ...], *, is_output: bool) -> Operand:
-    ranks = {str(v) for index in access.indices for v in scope.rank_variables(index.expr)}
-    return Operand(tensor=access.tensor, label=access.tensor, ranks=frozenset({*batch, *ranks}), is_output=is_output)
+def _operand(access: Access, batch: tuple[str, ...], constants: Mapping[str, int], *, is_output: bool) -> Operand:
+    ranks = [str(v) for index in access.indices for v in scope.rank_variables(index.expr)]
+    sums = (_sum(index, constants) for index in access.indices if _shared(index, constants))
+    return Operand(
+        tensor=access.tensor,
+        label=access.tensor,
+        ranks=frozenset({*batch, *ranks}),
+        is_output=is_output,
+        sums=tuple(terms for terms in sums if terms and all(ranks.count(rank) == 1 for rank, _ in terms)),
+    )
+
+
+def _sum(index: Index, constants: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The terms of an index that is a sum of variables, each with its constant stride; empty for any other index."""
+    terms = [t for t in index.expr.terms if t.var is not None] if isinstance(index.expr, Affine) else []
+    if any(t.sign < 0 or (t.shape is not None and t.shape not in constants) for t in terms):
+        return ()
+    return tuple((str(t.var), 1 if t.shape is None else constants[str(t.shape)]) for t in terms)
 
 
 def _distinct_labels(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
@@ -188,7 +203,7 @@ def _group_note(einsum: Einsum, access: Access) -> str:
     return f"{einsum.name}: reuse of {access.tensor} between overlapping coordinates is not exploited (an upper bound)"
 
 
-def _shared(index: Index, constants: frozenset[str]) -> bool:
+def _shared(index: Index, constants: Mapping[str, int]) -> bool:
     """True when different loop coordinates can mean the same element (h//G, i+j); a partition m1*M0+m0 does not.
 
     A stride that is a constant (p*S+r with S = 2) is none, unless it is the extent of the other variable.

@@ -15,13 +15,15 @@ from typing import TypeAlias
 class Operand:
     """A tensor as one Einsum touches it; `ranks` are the rank variables that index it.
 
-    `label` tells two accesses of one tensor apart (`RM[m1]` and `RM[m1+1]`).
+    `label` tells two accesses of one tensor apart (`RM[m1]` and `RM[m1+1]`). `sums` are the indices in which ranks
+    share a position, each as (rank, coefficient): `I[c, p*2+r]` has ((p, 2), (r, 1)).
     """
 
     tensor: str
     label: str
     ranks: frozenset[str]
     is_output: bool = False
+    sums: tuple[tuple[tuple[str, int], ...], ...] = ()
 
 
 def distinct(operands: Iterable[Operand]) -> tuple[Operand, ...]:
