@@ -62,4 +62,4 @@ def command(
         click.echo("---\n".join(texts), nl=False)
     else:
         listed = ", ".join(einsum.folder for einsum in found.einsums)
-        click.echo(f"written to {target}: {listed}", err=True)
+        click.echo(f"written to {target}: {listed}")
