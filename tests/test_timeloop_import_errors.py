@@ -665,3 +665,12 @@ def test_problems_that_no_cascade_can_say(old: str, new: str, expected: str, tmp
         (folder / file).write_text(text.replace(old, new), "utf-8")
     with pytest.raises(InputError, match=re.escape(expected)):
         import_timeloop(str(folder / "top.yaml.jinja2"), defines={"mapping": "none.yaml"})
+
+
+def test_a_parallel_node_without_storages_passes_everything_through(tmp_path: Path) -> None:
+    folder = design(tmp_path)
+    path = folder / "arch.yaml"
+    text = path.read_text("utf-8")
+    node = "  - !Parallel {nodes: [!Nothing {constraints: {dataspace: {keep: [A, B]}}}]}\n"
+    path.write_text(text.replace("  - !Component\n    name: mac", f"{node}  - !Component\n    name: mac"), "utf-8")
+    assert errors_of(folder) == ["arch.yaml:3:3: Z goes through no branch of a !Parallel node"]

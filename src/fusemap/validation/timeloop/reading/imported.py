@@ -164,7 +164,7 @@ def _of_inputs(einsum: EinsumText) -> Sequence[Note]:
     if not einsum.slides:
         return []
     text = (
-        f"{', '.join(einsum.slides)}: an index is a sum of dimensions; fusemap moves a tile as the product of its sizes, "
-        "so what overlaps is counted again (an upper bound of words moved; the room of a tile is exact)"
+        f"{', '.join(einsum.slides)}: an index is a sum of dimensions; fusemap moves a tile as the product of its "
+        "sizes, so what overlaps is counted again (an upper bound of words moved; the room of a tile is exact)"
     )
     return [Note(affects="inputs", text=text)]

@@ -15,6 +15,7 @@ from fusemap.archspec.document import Place
 from fusemap.diagnostics import Diagnostic, InputError, did_you_mean
 from fusemap.validation.timeloop import vocabulary as words
 from fusemap.validation.timeloop.reading.directives import Directive, DirectiveReader
+from fusemap.validation.timeloop.reading.keeping import kept
 from fusemap.validation.timeloop.reading.levels import ArchitectureSpec, MeshSpec, StorageSpec
 from fusemap.validation.timeloop.reading.nodes import Node
 from fusemap.validation.timeloop.reading.notes import Note
@@ -115,7 +116,7 @@ class _Merger:
             return
         own = self.said.setdefault(level, _Merged())
         if kind == words.DATASPACE:
-            self.kept(own, directive)
+            self.told(own, directive)
         elif kind in (words.TEMPORAL, words.SPATIAL):
             self.iterated(own, kind, directive)
         for key in directive.search if mapped else ():
@@ -161,7 +162,7 @@ class _Merger:
                 return inner.name
         return None
 
-    def kept(self, own: _Merged, directive: Directive) -> None:
+    def told(self, own: _Merged, directive: Directive) -> None:
         for name, keeps in [*((n, True) for n in directive.keep), *((n, False) for n in directive.bypass)]:
             first = own.said_at.setdefault(name, directive.place)
             if own.keep.setdefault(name, keeps) is not keeps:
@@ -187,7 +188,8 @@ class _Merger:
 
     def levels(self, passing: Sequence[tuple[tuple[int, int], str]]) -> tuple[MappedLevel, ...]:
         """The mapped levels; every dimension must be covered exactly."""
-        keeps = self.keeps(passing)
+        told = {s.name: self.said.get(f"storage {s.name}", _Merged()).keep for s in self.architecture.storages}
+        keeps = kept(self.problem, self.architecture, told, passing, self.errors)
         found: list[MappedLevel] = []
         for level in self.architecture.levels:
             if isinstance(level, StorageSpec):
@@ -229,41 +231,6 @@ class _Merger:
                 hint = "split: the number of dimensions of the permutation that run along X; the others run along Y"
                 self.errors.append(level.place.diagnostic(message, hint=hint))
         return MeshLoops(mesh=level, x=x, y=y)
-
-    def keeps(self, passing: Sequence[tuple[tuple[int, int], str]]) -> dict[str, tuple[str, ...]]:
-        """What every storage keeps; a data space goes through one branch of a parallel node."""
-        names = [t.name for t in self.problem.tensors]
-        through: dict[tuple[int, int], set[str]] = {}
-        for parallel, name in passing:
-            through.setdefault(parallel, set()).add(name)
-        for storage in self.architecture.storages:
-            if storage.parallel is not None:
-                told = self.said.get(f"storage {storage.name}", _Merged()).keep
-                through.setdefault(storage.parallel, set()).update(n for n, keeps in told.items() if keeps)
-        self.branches(through, names)
-        found = {}
-        for storage in self.architecture.storages:
-            told = dict(self.said.get(f"storage {storage.name}", _Merged()).keep)
-            if storage.parallel is not None:
-                told |= {n: False for n in names if n not in through[storage.parallel]}
-            found[storage.name] = tuple(n for n in names if told.get(n, True))
-        absent = [n for n in names if not any(n in kept for kept in found.values())]
-        if absent:
-            place = self.architecture.storages[0].place
-            self.errors.append(place.diagnostic(f"no storage keeps {', '.join(absent)}"))
-        return found
-
-    def branches(self, through: Mapping[tuple[int, int], set[str]], names: Sequence[str]) -> None:
-        for group in dict.fromkeys(key[0] for key in through):
-            own = {key: kept for key, kept in through.items() if key[0] == group}
-            member = next(s for s in self.architecture.storages if s.parallel is not None and s.parallel[0] == group)
-            for name in names:
-                count = sum(name in kept for kept in own.values())
-                if count != 1:
-                    where = "no branch" if count == 0 else "several branches"
-                    hint = "a keep constraint in one branch, or !Nothing {constraints: {dataspace: {keep: [...]}}}"
-                    message = f"{name} goes through {where} of the !Parallel node of {member.name}"
-                    self.errors.append(member.place.diagnostic(message, hint=hint))
 
     def limited(self, own: _Merged, name: str) -> None:
         """Constraints that are inequalities, held against the mapping."""
