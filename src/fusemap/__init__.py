@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fusemap.archspec.types import Machine, Workload
     from fusemap.archspec.workloads import load_workload
     from fusemap.cascades import analyze, derive, graph, latex, run, taxonomy
-    from fusemap.costs import evaluate, explain, map, simulate, timing
+    from fusemap.costs import evaluate, explain, export_timeloop, map, simulate, timing
     from fusemap.diagnostics import DoesNotFit, InputError
     from fusemap.einsum_cascade.analysis import Analysis
     from fusemap.einsum_cascade.catalog import load as load_cascade
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from fusemap.validation.sweep_run import SweepRun
     from fusemap.validation.taxonomy_rows import Taxonomy
     from fusemap.validation.teaal.importer import import_teaal
-    from fusemap.validation.timeloop.export import TimeloopExport, export_timeloop
+    from fusemap.validation.timeloop.export import TimeloopExport
     from fusemap.validation.timeloop.reading.imported import ImportedDesign, import_timeloop
 
 __version__ = VERSION
@@ -138,7 +138,7 @@ _MODULES = {  # what each offers; `names:list_cascades` is offered by the second
     "fusemap.archspec.types": "Machine Workload",
     "fusemap.archspec.workloads": "load_workload",
     "fusemap.cascades": "analyze derive graph latex run taxonomy",
-    "fusemap.costs": "evaluate explain map simulate timing",
+    "fusemap.costs": "evaluate explain export_timeloop map simulate timing",
     "fusemap.diagnostics": "DoesNotFit InputError",
     "fusemap.einsum_cascade.analysis": "Analysis",
     "fusemap.einsum_cascade.catalog": "load:load_cascade names:list_cascades",
@@ -170,7 +170,7 @@ _MODULES = {  # what each offers; `names:list_cascades` is offered by the second
     "fusemap.validation.sweep_run": "SweepRun",
     "fusemap.validation.taxonomy_rows": "Taxonomy",
     "fusemap.validation.teaal.importer": "import_teaal",
-    "fusemap.validation.timeloop.export": "TimeloopExport export_timeloop",
+    "fusemap.validation.timeloop.export": "TimeloopExport",
     "fusemap.validation.timeloop.reading.imported": "ImportedDesign import_timeloop",
 }
 

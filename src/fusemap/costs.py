@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusemap.sim.explain import Explanation
     from fusemap.sim.report import Report, Timing
     from fusemap.sim.simulation import Simulation
+    from fusemap.validation.timeloop.export import TimeloopExport
 
 
 def evaluate(
@@ -146,6 +147,31 @@ def simulate(
         record=RECORDED if record is None else record,
         dataflow_choice=planned.dataflow_choice,
     )
+
+
+def export_timeloop(
+    cascade: CascadeLike,
+    *,
+    arch: ArchLike,
+    workload: WorkloadLike,
+    dataflow: DataflowLike | None = None,
+    einsums: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    mapper: bool = False,
+) -> TimeloopExport:
+    """Each Einsum of a cascade with its machine and mapping as Timeloop v4 files.
+
+    Without a dataflow the one that `evaluate` takes. `einsums` are those to write (default: all); `mapper` adds
+    constraints and settings for timeloop-mapper. Raises InputError as `evaluate`, DoesNotFit also for what the
+    format has no words for (a spill).
+
+    >>> found = export_timeloop("attention-1pass", arch="fusemax-cloud", workload="BERT@1K", einsums=["BQK"])
+    >>> sorted(found.einsums[0].files)
+    ['architecture.yaml', 'energy.yaml', 'mapping.yaml', 'problem.yaml']
+    """
+    from fusemap.validation.timeloop.export import export_einsums
+
+    return export_einsums(*load_parts(cascade, arch, workload, dataflow), einsums=einsums, sizes=sizes, mapper=mapper)
 
 
 def _evaluation(

@@ -41,11 +41,21 @@ def command(
     Example:
       fusemap export timeloop attention-1pass --arch fusemax-cloud --workload BERT@1K --einsum BQK --out timeloop
     """
-    from fusemap.loading import load_parts
+    from fusemap.archspec.archs import load_arch
+    from fusemap.archspec.workloads import load_workload
+    from fusemap.einsum_cascade.catalog import load
+    from fusemap.mappers.dataflow import load_dataflow
     from fusemap.validation.timeloop.export import export_einsums
 
-    parts = load_parts(cascade, arch, workload, dataflow)
-    found = export_einsums(*parts, einsums=einsums, sizes=parse_sizes(sizes), mapper=mapper)
+    found = export_einsums(
+        load(cascade),
+        load_arch(arch),
+        load_workload(workload),
+        load_dataflow(dataflow) if dataflow else None,
+        einsums=einsums,
+        sizes=parse_sizes(sizes),
+        mapper=mapper,
+    )
     if target is not None:
         for einsum in found.einsums:
             os.makedirs(os.path.join(target, einsum.folder), exist_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fusemap.archspec.types import Machine, Workload
 from fusemap.diagnostics import DoesNotFit, Violation, did_you_mean, input_error
@@ -16,9 +15,6 @@ from fusemap.validation.timeloop.projections import projections
 from fusemap.validation.timeloop.refusals import refusals
 from fusemap.validation.timeloop.text import files, mapper_text
 from fusemap.validation.timeloop.vocabulary import identifier
-
-if TYPE_CHECKING:
-    from fusemap.loading import ArchLike, CascadeLike, DataflowLike, WorkloadLike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,31 +51,6 @@ class TimeloopExport:
                 for e in self.einsums
             ],
         }
-
-
-def export_timeloop(
-    cascade: CascadeLike,
-    *,
-    arch: ArchLike,
-    workload: WorkloadLike,
-    dataflow: DataflowLike | None = None,
-    einsums: Sequence[str] = (),
-    sizes: Mapping[str, int] | None = None,
-    mapper: bool = False,
-) -> TimeloopExport:
-    """Each Einsum of a cascade with its machine and mapping as Timeloop v4 files.
-
-    Without a dataflow the one that `evaluate` takes. `einsums` are those to write (default: all); `mapper` adds
-    constraints and settings for timeloop-mapper. Raises InputError as `evaluate`, DoesNotFit also for what the
-    format has no words for (a spill).
-
-    >>> found = export_timeloop("attention-1pass", arch="fusemax-cloud", workload="BERT@1K", einsums=["BQK"])
-    >>> sorted(found.einsums[0].files)
-    ['architecture.yaml', 'energy.yaml', 'mapping.yaml', 'problem.yaml']
-    """
-    from fusemap.loading import load_parts
-
-    return export_einsums(*load_parts(cascade, arch, workload, dataflow), einsums=einsums, sizes=sizes, mapper=mapper)
 
 
 def export_einsums(
