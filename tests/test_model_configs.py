@@ -51,7 +51,7 @@ def config_of(name: str) -> dict[str, Any]:
 # --- weights ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", RANDOM, ids=[f"{c['config']['model_type']}-{i}" for i, c in enumerate(RANDOM)])
 def test_weights_are_those_of_the_librarys_modules(case: Mapping[str, Any], written: Callable[..., Path]) -> None:
     assert fm.workload_from_config(written(case["config"])).parameters == case["parameters"]
@@ -122,6 +122,7 @@ def test_a_wrong_family_is_found(
 # --- presets ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("decode", [False, True])
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_what_is_read_of_their_configurations(
@@ -174,7 +175,7 @@ def decoders(draw: st.DrawFn) -> dict[str, Any]:
     return config | {"mlp_only_layers": sorted(draw(st.sets(st.integers(0, layers - 1), max_size=2)))}
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(decoders(), st.integers(1, 5), st.integers(1, 90), st.booleans())
 def test_work_and_caches_are_those_counted_by_hand(
     tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any], batch: int, length: int, decode: bool
@@ -193,7 +194,7 @@ def test_work_and_caches_are_those_counted_by_hand(
     assert table.total.parameters == read.parameters
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_a_run_of_queries_reads_every_position_in_their_windows(length: int, window: int) -> None:
     text = f"""\
@@ -322,6 +323,7 @@ GOOD = """\
             "G = num_attention_heads / num_key_value_heads must be a whole number from 1, found 1.33333 "
             "(num_attention_heads = 4, num_key_value_heads = 3)",
         ),
+        ('"head_dim": 16', '"head_dim": 2.5', (4, 67), "expected a whole number from 1 for head_dim, found 2.5"),
         ("true", '"yes"', (7, 48), 'expected true or false for tie_word_embeddings, found "yes"'),
         (
             '["full_attention", ',
@@ -365,6 +367,44 @@ def test_a_refusal_has_its_place(
     assert first.message.startswith(message)
     assert first.span is not None and (first.span.line, first.span.column) == place
     assert first.span.file.endswith("config.json") and (first.source or place == (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "Llama-3.1-70B",
+            {"hidden_size": 8190},
+            "E = hidden_size / num_attention_heads must be a whole number from 1, found 127.969 "
+            "(hidden_size = 8190, num_attention_heads = 64)",
+        ),
+        (
+            "Mixtral-8x7B",
+            {"num_experts_per_tok": 9},
+            "a token uses more experts than there are: num_experts_per_tok = 9, num_local_experts = 8",
+        ),
+        ("Kimi-K2", {"topk_method": "best"}, 'topk_method "best" is not supported'),
+        ("Qwen3-30B-A3B", {"mlp_only_layers": [3, 48]}, "mlp_only_layers: expected a layer from 0 to 47, found 48"),
+        ("Qwen3-30B-A3B", {"use_sliding_window": True}, '"use_sliding_window": windows'),
+        ("DeepSeek-V3", {"attention_bias": True}, '"attention_bias": biases of latent attention: not supported'),
+        ("Llama-3.1-70B", {"layer_types": ["sliding_attention"] * 80}, 'layer_types: "sliding_attention" is not'),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(
+    name: str, change: Mapping[str, Any], message: str, written: Callable[..., Path]
+) -> None:
+    config = {**config_of(name), **change}
+    with pytest.raises(InputError) as caught:
+        read_config(written(config))
+    (first, *_) = caught.value.diagnostics
+    assert first.message.startswith(message)
+    assert first.span is not None and first.span.line > 1 and first.source
+
+
+@pytest.mark.parametrize("name", ['a: "b" #c', "x\ny", "-", "null", "a/b", "\u00e9"])
+def test_any_name_is_written_so_that_it_is_read(name: str, written: Callable[..., Path]) -> None:
+    found = fm.workload_from_config(written(config_of("Gemma-2B")), name=name)
+    assert found.at(64).description.startswith(name)
 
 
 def test_all_that_is_wrong_is_said_at_once(written: Callable[..., Path]) -> None:

@@ -54,6 +54,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fusemap.validation.inference._fastest", fastest)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("model", MODELS)
 def test_rows_add_up(model: str) -> None:
     workload = load_workload(f"{model}@1K")

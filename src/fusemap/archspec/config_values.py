@@ -41,6 +41,7 @@ class Values:
     family: FamilyModel
     names: dict[str, int | float] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    ruled: dict[str, Expression] = field(default_factory=dict)
     defaults: list[Default] = field(default_factory=list)
     errors: list[Diagnostic] = field(default_factory=list)
 
@@ -63,6 +64,10 @@ class Values:
         self.finish()
         for name, expression in self.family.numbers.items():
             self.names[name] = self.number(expression)
+        for what, expression in self.family.checks.items():
+            if not self.number(expression):
+                message = f"{what}: {self._values(expression)}"
+                self.errors.append(self._at(expression).diagnostic(message))
         self.finish()
 
     def finish(self) -> None:
@@ -76,17 +81,13 @@ class Values:
 
     def whole(self, rank: str, expression: Expression) -> int:
         """A rank: a whole number from 1; the error stands at the last key that it is made of."""
-        try:
-            value = self.number(expression)
-        except InputError as error:  # a division by a size that is there, so by zero: a count of the configuration
-            self.errors.append(self._at(expression).diagnostic(error.diagnostics[0].message))
-            return 1
-        if value != int(value) or not 1 <= value <= LARGEST:
-            made = ", ".join(f"{key} = {self.names[name]:g}" for name, key in self._made_of(expression))
-            message = f"{rank} = {self.shown(expression)} must be a whole number from 1, found {value:g} ({made})"
-            self.errors.append(self._at(expression).diagnostic(message))
-            return 1
-        return int(value)
+        value = self.number(expression)
+        if value == int(value) and 1 <= value <= LARGEST:
+            return int(value)
+        made = self.ruled.get(str(expression), expression)
+        of = f"{rank} = {self.shown(made)} must be a whole number from 1"
+        self.errors.append(self._at(made).diagnostic(f"{of}, found {value:g} ({self._values(made)})"))
+        return 1
 
     def shown(self, expression: Expression) -> str:
         """The expression in the keys of the configuration; where that is long, the keys alone."""
@@ -110,11 +111,16 @@ class Values:
         pending = sorted(expression.names())
         while pending:
             name = pending.pop()
-            if name in self.keys:
+            if name in self.ruled and self.ruled[name].names():
+                pending += sorted(self.ruled[name].names())
+            elif name in self.keys:
                 found[name] = self.keys[name]
             elif name in self.family.numbers:
                 pending += sorted(self.family.numbers[name].names())
         return sorted(found.items(), key=lambda item: item[1])
+
+    def _values(self, expression: Expression) -> str:
+        return ", ".join(f"{key} = {self.names[name]:g}" for name, key in self._made_of(expression))
 
     def _at(self, expression: Expression) -> Place:
         places = [self.document.place((*self.at, k)) for _, k in self._made_of(expression) if k in self.data]
@@ -148,6 +154,7 @@ class Values:
             assert ready, f"rules of {self.family.description} need each other: {pending}"
             for key, name, rule in ready:
                 self.names[name] = value = self.number(rule)
+                self.ruled[name] = rule
                 how = "null" if key in self.data else "left out"
                 if value == int(value) and (value or rule.names()):
                     self.defaults.append(Default(key=key, value=int(value), rule=f"{how}: {self.shown(rule)}"))

@@ -49,7 +49,8 @@ class FamilyModel(SpecModel):
     """A file of `configs`. `refused` keys change the cost in ways that are not supported, unless false, null, 0, empty.
 
     `*` in a key stands for any letters. `elsewhere` are keys that other families read. `harmless` ones have no part
-    in the cost, `noted` ones neither, but what they say is left out.
+    in the cost, `noted` ones neither, but what they say is left out. `checks` must hold; each is named by what is wrong
+    where it does not.
     """
 
     description: str
@@ -60,6 +61,7 @@ class FamilyModel(SpecModel):
     decodes: bool = True
     fields: dict[str, FieldModel] = Field(default_factory=dict)
     numbers: dict[Identifier, ExpressionField] = Field(default_factory=dict)
+    checks: dict[str, ExpressionField] = Field(default_factory=dict)
     ranks: dict[Identifier, ExpressionField] = Field(default_factory=dict)
     about: dict[Identifier, str] = Field(default_factory=dict)
     parts: dict[str, PartModel] = Field(default_factory=dict)
