@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -674,3 +675,13 @@ def test_a_parallel_node_without_storages_passes_everything_through(tmp_path: Pa
     node = "  - !Parallel {nodes: [!Nothing {constraints: {dataspace: {keep: [A, B]}}}]}\n"
     path.write_text(text.replace("  - !Component\n    name: mac", f"{node}  - !Component\n    name: mac"), "utf-8")
     assert errors_of(folder) == ["arch.yaml:3:3: Z goes through no branch of a !Parallel node"]
+
+
+@pytest.mark.parametrize("file", ["arch.yaml", "mapping.yaml", "parts/shape.yaml", "top.yaml.jinja2"])
+def test_a_line_that_is_missing_is_an_error_or_none(file: str, tmp_path: Path) -> None:
+    folder = design(tmp_path)
+    lines = (folder / file).read_text("utf-8").splitlines(keepends=True)
+    for at in range(0, len(lines), 2):
+        (folder / file).write_text("".join(lines[:at] + lines[at + 1 :]), "utf-8")
+        with contextlib.suppress(InputError):  # anything else is a fault of ours
+            assert import_timeloop(str(folder / "top.yaml.jinja2")).files
