@@ -384,6 +384,7 @@ def test_a_refusal_has_its_place(
         ),
         ("Kimi-K2", {"topk_method": "best"}, 'topk_method "best" is not supported'),
         ("Qwen3-30B-A3B", {"mlp_only_layers": [3, 48]}, "mlp_only_layers: expected a layer from 0 to 47, found 48"),
+        ("Qwen3-30B-A3B", {"mlp_only_layers": 3}, "expected a list of layers for mlp_only_layers, found 3"),
         ("Qwen3-30B-A3B", {"use_sliding_window": True}, '"use_sliding_window": windows'),
         ("DeepSeek-V3", {"attention_bias": True}, '"attention_bias": biases of latent attention: not supported'),
         ("Llama-3.1-70B", {"layer_types": ["sliding_attention"] * 80}, 'layer_types: "sliding_attention" is not'),

@@ -59,7 +59,7 @@ class Values:
                 _READERS[spec.kind](self, key, spec)
         self._rules([rule for key, spec in later for rule in self._absent(key, spec)])
         for key, spec in fields.items():
-            if spec.kind == "layers" and isinstance(self.data.get(key), list):
+            if spec.kind == "layers" and self.data.get(key) is not None:
                 self._layers(key, spec)
         self.finish()
         for name, expression in self.family.numbers.items():
@@ -199,8 +199,11 @@ class Values:
     def _layers(self, key: str, spec: FieldModel) -> None:
         """How many different layers of the list count."""
         value, count = self.data[key], 0
-        assert isinstance(value, list) and spec.each is not None, key
+        assert spec.each is not None, key
         layers = self.names["LAYERS"]
+        if not isinstance(value, list):
+            self.fail((key,), f"expected a list of layers for {key}, found {_shown(value)}")
+            return
         for index, layer in enumerate(value):
             if not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer < layers:
                 self.fail((key, index), f"{key}: expected a layer from 0 to {layers - 1}, found {_shown(layer)}")
