@@ -26,6 +26,7 @@ from fusemap.mappers.types import Mapping as CascadeMapping
 from fusemap.sim.evaluate import plan
 from fusemap.sim.reuse import LevelCount, analyse
 from fusemap.validation.timeloop.build import specification
+from fusemap.validation.timeloop.projections import projections
 from fusemap.validation.timeloop.random_cases import random_case
 from fusemap.validation.timeloop.reading import directives as reading_directives
 from fusemap.validation.timeloop.reading import mapping as reading_mapping
@@ -257,6 +258,19 @@ def test_what_fusemap_exports_is_imported_again(seed: int, tmp_path: Path) -> No
     before = [(c.operand.tensor, c.reads, c.fills, c.updates, c.instances, c.tile) for c in analyse(space, nest)]
     after = [(t, c.reads, c.fills, c.updates, c.instances, c.tile) for (_, t), c in counts.items()]
     assert sorted(before) == sorted(after)
+
+
+def test_a_stride_is_exported_and_imported_again(tmp_path: Path) -> None:
+    found = import_timeloop(TOP, defines=CONV, prices=PRICES, name="conv")
+    problem, mapping, counts = planned(found, tmp_path)
+    cascade, machine = parse(dict(found.files)["conv.cascade"]), parse_machine(found, tmp_path)
+    space, nest = problem.spaces[0], mapping.einsums[0]
+    positions = projections(cascade, space, dict(problem.sizes))
+    assert positions == {"A": ((("c", 1),), (("r", 1), ("p", 2)))}
+    second = again(specification(space, nest, machine, projections=positions), tmp_path)
+    assert "A[c, r + p*X2]" in dict(second.files)["again.cascade"]
+    _, _, twice = planned(second, tmp_path)
+    assert [(c.reads, c.fills, c.tile) for c in twice.values()] == [(c.reads, c.fills, c.tile) for c in counts.values()]
 
 
 @pytest.mark.parametrize("seed", [3])
