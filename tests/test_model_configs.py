@@ -414,6 +414,24 @@ def test_all_that_is_wrong_is_said_at_once(written: Callable[..., Path]) -> None
     assert [d.span.line for d in caught.value.diagnostics if d.span] == [1, 3, 5, 5]
 
 
+VALUES = [None, True, 0, 1, -1, 3, 1.5, 1e30, 2**41, "", "x", [], [1], [[1]], ["full_attention"], [None], {}, {"a": 1}]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(RANDOM), st.data())
+def test_any_change_is_read_or_refused_where_it_stands(
+    tmp_path_factory: pytest.TempPathFactory, case: Mapping[str, Any], data: st.DataObject
+) -> None:
+    keys = st.sampled_from([*case["config"], "layer_types", "mlp_only_layers", "text_config", "architectures"])
+    changes = data.draw(st.dictionaries(keys, st.sampled_from(VALUES), min_size=1, max_size=3))
+    path = tmp_path_factory.getbasetemp() / "changed.json"
+    path.write_text(json.dumps({**case["config"], **changes}, indent=1))
+    try:
+        fm.workload_from_config(path)
+    except InputError as error:
+        assert all(d.span is not None and d.span.file == str(path) for d in error.diagnostics)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", '"a"', "[1]"])
 def test_what_is_no_object_is_refused(text: str, written: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="expected a configuration: a JSON object"):

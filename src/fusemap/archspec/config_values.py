@@ -190,11 +190,11 @@ class Values:
             self.fail((key,), f"expected a word for each of the {layers} layers in {key}, found {found}")
             return
         for index, word in enumerate(value):
-            if word not in spec.words:
+            if not isinstance(word, str) or word not in spec.words:
                 hint = f"supported: {', '.join(spec.words)}"
                 self.fail((key, index), f"{key}: {_shown(word)} is not supported", hint)
                 return
-            self.names[spec.words[str(word)]] += 1
+            self.names[spec.words[word]] += 1
 
     def _layers(self, key: str, spec: FieldModel) -> None:
         """How many different layers of the list count."""
