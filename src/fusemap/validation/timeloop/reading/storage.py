@@ -67,6 +67,9 @@ class StorageReader:
         if sound and given and width % (bits * given):
             message = f"{self.name}: a row of {width} bit is no whole number of blocks of {given} words of {bits} bit"
             self.errors.append(self._place("block_size").diagnostic(message))
+        if cluster > 1:
+            text = f"{self.name}: cluster_size is left out (Timeloop charges one access for a cluster of {cluster})"
+            self.notes.append(Note(affects="energy", text=text, place=self._place("cluster_size")))
         self._others()
         return StorageSpec(
             name=self.name,
