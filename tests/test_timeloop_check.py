@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -304,7 +305,7 @@ def test_the_tool_is_run_in_an_empty_folder_and_its_file_read(tmp_path: Path) ->
 
 def test_a_case_that_the_tool_refuses_is_a_difference(tmp_path: Path) -> None:
     tool = Tool(executable=fake_model(tmp_path, "echo ERROR: no room; exit 1"))
-    found, _ = check_timeloop(tool, names=["weights stationary"])
+    found, _ = check_timeloop(tool, chosen=chosen_cases(["weights stationary"]))
     assert not found.agrees
     assert found.cases[0].error == "ERROR: no room"
 
@@ -333,3 +334,34 @@ def test_the_page_and_the_document(fusemap: Run) -> None:
     assert document["agrees"] and document["timeloop"]["versions"]["timeloop"].startswith("NVlabs/timeloop 4cf6d4c")
     wrapped = [c for c in document["timeloop"]["cases"] if c["different"]]
     assert wrapped and all(d["explained"] for c in wrapped for d in c["different"])
+
+
+def test_einsums_of_ones_own_are_compared_with_the_tool(fusemap: Run, tmp_path: Path) -> None:
+    asked = ("--cascade", "attention-1pass", "--arch", "fusemax-cloud", "--workload", "BERT@1K", "--case", "RM")
+    (tmp_path / "stats.txt").write_text(STATS)
+    model = fake_model(tmp_path, f"cp {tmp_path / 'stats.txt'} timeloop-model.stats.txt")
+    outcome = fusemap("validate", "timeloop", *asked, "--executable", model, "--json")
+    assert outcome.code == 1
+    assert [case["case"] for case in outcome.json()["timeloop"]["cases"]] == ["RM"]
+    alone = fusemap("validate", "timeloop", *asked)
+    assert alone.code == 2 and "nothing is recorded of cascades of your own" in alone.err
+    half = fusemap("validate", "timeloop", "--cascade", "attention-1pass")
+    assert half.code == 2 and "go together" in half.err
+
+
+# --- the page of the documentation ------------------------------------------------------------------
+
+
+def test_the_documentation_has_the_numbers_of_the_recording() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "timeloop.md").read_text(encoding="utf-8")
+    found = whole()
+    changed = Counter(cause for case in found.cases for q in case.quantities for cause, _ in q.causes)
+    for cause, number in changed.items():
+        assert f"| {cause} | {number} |" in page
+    total = sum(len(case.quantities) for case in found.cases)
+    equal = sum(q.equal for case in found.cases for q in case.quantities)
+    assert f"{total} quantities: {equal} equal, {total - equal} equal with their causes" in page
+    assert f"{len(found.cases)} Einsums, in" in page
+    rows = page.split("### Cases")[1].split("\n## ")[0].splitlines()
+    listed = [row.split("|")[2].strip() for row in rows if row.startswith("| ")]
+    assert sum(int(number) for number in listed if number.isdigit()) == len(found.cases)

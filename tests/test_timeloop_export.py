@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fusemap as fm
-from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Operand, Spill, Storage
+from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Loop, Operand, Spill, Storage
 from fusemap.sim.evaluate import plan
 from fusemap.sim.reuse import analyse
 from fusemap.validation.timeloop.build import UNIT, specification
@@ -96,7 +96,7 @@ def segments_of_nest(space: EinsumSpace, nest: EinsumMapping) -> list[Segment]:
 
 
 @given(seed=st.integers(0, 10**9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_is_written_reads_back_as_the_same_nest(seed: int) -> None:
     space, nest = random_case(seed, MACHINE)
     texts = files(specification(space, nest, MACHINE))
@@ -198,6 +198,8 @@ def test_what_the_format_has_no_words_for_is_refused_by_name() -> None:
     assert "outermost level is a memory" in refusals(space, outer, MACHINE)[0].hint
     many = dataclasses.replace(space, ranks=tuple((f"r{i}", 1) for i in range(53)))
     assert refusals(many, nest, MACHINE)[0].need == 53
+    long = dataclasses.replace(space, ranks=(("m", 2**31),))
+    assert refusals(long, nest, MACHINE)[0].what == "R0: extent of m"
     rows = dataclasses.replace(MACHINE.memories[0], words_per_access=0.5, width_bits=8)
     narrow = dataclasses.replace(MACHINE, memories=(rows, *MACHINE.memories[1:]))
     assert refusals(space, nest, narrow)[0].what == "R0: a row of dram"
@@ -209,6 +211,14 @@ def test_notes_say_what_timeloop_takes_otherwise() -> None:
     assert "recurrence" in " ".join(case_of("fusemax-binding BERT@1K RM").specification().notes)
     assert "upper bound" in " ".join(case_of("convolution, rows stay").specification().notes)
     assert case_of("matmul, weights stationary").specification().notes == ()
+
+
+def test_a_tile_that_timeloop_has_no_room_for_is_said() -> None:
+    case = case_of("matmul, weights stationary")
+    last = dataclasses.replace(case.nest.levels[-1], loops=(Loop(rank="m", bound=64),))
+    nest = dataclasses.replace(case.nest, levels=(*case.nest.levels[:-1], last))
+    notes = specification(case.space, nest, case.machine).notes
+    assert notes == ("array_2d_registers has 12 words, and Timeloop counts 129: it refuses this mapping",)
 
 
 # --- the command and the function -------------------------------------------------------------------

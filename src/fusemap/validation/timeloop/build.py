@@ -12,6 +12,7 @@ from fusemap.diagnostics import DoesNotFit
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Loop, Storage
 from fusemap.mappers.units import units
 from fusemap.validation.timeloop import vocabulary as words
+from fusemap.validation.timeloop.notes import notes_of, too_full
 from fusemap.validation.timeloop.projections import Projection
 from fusemap.validation.timeloop.refusals import refusals
 from fusemap.validation.timeloop.spec import (
@@ -67,7 +68,7 @@ def specification(
         cycle_seconds=float(1 / machine.clock_hz),
         cycles_per_point=sum(unit.cycles for unit in found),
         operators=space.operators,
-        notes=_notes(space, spaces, sum(unit.cycles for unit in found)),
+        notes=(*notes_of(space, spaces, sum(unit.cycles for unit in found)), *too_full(space, nest, nodes)),
     )
 
 
@@ -226,19 +227,3 @@ def _fresh(name: str, taken: set[str]) -> str:
         found = f"{name}_{n}"
     taken.add(found)
     return found
-
-
-def _notes(space: EinsumSpace, spaces: Sequence[DataSpace], cycles: int) -> tuple[str, ...]:
-    notes = list(space.notes)
-    if space.operators != ("mul", "sum"):
-        chain = " + ".join(space.operators)
-        notes.append(f"Timeloop multiplies and adds; here a point is {chain}, whose energy the compute unit has")
-    if cycles != 1:
-        notes.append(f"a point takes {cycles} cycles on our array, 1 in Timeloop")
-    if space.sequential:
-        ranks = ", ".join(sorted(space.sequential))
-        notes.append(f"{ranks} steps through a recurrence; Timeloop takes its coordinates as independent")
-    slid = ", ".join(s.label for s in spaces if s.slides)
-    if slid:
-        notes.append(f"{slid}: Timeloop keeps what overlapping tiles share, fusemap reads it again (an upper bound)")
-    return tuple(notes)

@@ -13,13 +13,14 @@ from typing import Any
 import yaml
 
 from fusemap.archspec.archs import load_arch
-from fusemap.archspec.types import Machine
+from fusemap.archspec.types import Machine, Workload
 from fusemap.archspec.workloads import load_workload
 from fusemap.einsum_cascade import load
-from fusemap.mappers.dataflow import load_dataflow
+from fusemap.einsum_cascade.types import Cascade
+from fusemap.mappers.dataflow import Dataflow, load_dataflow
 from fusemap.mappers.space import make_problem
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Level, Loop, Storage
-from fusemap.sim.evaluate import plan
+from fusemap.sim.choose import plan_case
 from fusemap.validation.timeloop.build import specification
 from fusemap.validation.timeloop.projections import Projection, projections
 from fusemap.validation.timeloop.random_cases import random_case
@@ -58,20 +59,34 @@ def cases() -> tuple[Case, ...]:
     return tuple(found)
 
 
+def planned_cases(
+    cascade: Cascade,
+    machine: Machine,
+    workload: Workload,
+    dataflow: Dataflow | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> tuple[Case, ...]:
+    """A case for each Einsum of the mapping that `evaluate` would take, called after the Einsum."""
+    planned = plan_case(cascade, machine, workload, dataflow, sizes=sizes)
+    return tuple(
+        Case(
+            name=space.name,
+            cascade=cascade.name,
+            space=space,
+            nest=planned.mapping.nest(space.name),
+            machine=machine,
+            projections=projections(cascade, space, dict(planned.problem.sizes)),
+        )
+        for space in planned.problem.spaces
+    )
+
+
 def _of_dataflow(entry: Mapping[str, Any]) -> Iterator[Case]:
-    machine, cascade = _machine(entry["arch"]), load(entry["cascade"])
-    workload = load_workload(entry["workload"])
-    problem, mapping = plan(cascade, machine, workload, load_dataflow(entry["dataflow"]))
-    for space in problem.spaces:
-        if space.name in entry.get("einsums", (space.name,)):
-            yield Case(
-                name=f"{entry['dataflow']} {entry['workload']} {space.name}",
-                cascade=cascade.name,
-                space=space,
-                nest=mapping.nest(space.name),
-                machine=machine,
-                projections=projections(cascade, space, dict(problem.sizes)),
-            )
+    parts = load(entry["cascade"]), _machine(entry["arch"]), load_workload(entry["workload"])
+    for case in planned_cases(*parts, load_dataflow(entry["dataflow"])):
+        if case.name in entry.get("einsums", (case.name,)):
+            yield dataclasses.replace(case, name=f"{entry['dataflow']} {entry['workload']} {case.name}")
 
 
 def _of_nest(entry: Mapping[str, Any]) -> Case:

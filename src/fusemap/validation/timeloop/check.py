@@ -71,24 +71,34 @@ class TimeloopCheck:
         }
 
 
-def chosen_cases(names: Sequence[str] = ()) -> tuple[Case, ...]:
-    """The cases whose name has one of the given texts in it, all without one; InputError where none has."""
-    found = cases()
-    for name in names:
-        if not any(name in case.name for case in found):
-            hint = did_you_mean(name, [case.name for case in found], noun="cases")
-            raise input_error(f"no case has {name!r} in its name", hint=hint)
-    return tuple(case for case in found if not names or any(name in case.name for name in names))
+def chosen_cases(names: Sequence[str] = (), given: Sequence[Case] | None = None) -> tuple[Case, ...]:
+    """The cases (given, or the package's) of these names, or with these texts in their names; all without one.
+
+    InputError where there is none for a name.
+    """
+    found = tuple(cases() if given is None else given)
+    wanted = {case.name for name in names for case in _called(name, found)}
+    return tuple(case for case in found if not names or case.name in wanted)
+
+
+def _called(name: str, found: Sequence[Case]) -> Sequence[Case]:
+    """The case of that name, else those that have it in theirs."""
+    called = [case for case in found if case.name == name] or [case for case in found if name in case.name]
+    if not called:
+        hint = did_you_mean(name, [case.name for case in found], noun="cases")
+        raise input_error(f"no case has {name!r} in its name", hint=hint)
+    return called
 
 
 def check_timeloop(
-    tool: Tool | None = None, *, recording: str = "", names: Sequence[str] = ()
+    tool: Tool | None = None, *, recording: str = "", chosen: Sequence[Case] | None = None
 ) -> tuple[TimeloopCheck, Answers]:
-    """Compare with the tool where one is given, else with the recording given or the package's.
+    """Compare cases (default: all of the package) with the tool, without one with the recording given or the package's.
 
-    InputError: no such case, the tool cannot be run, or the recording is of other input.
+    InputError: the tool cannot be run, or the recording is of other input; DoesNotFit: Timeloop's format has no words
+    for a case.
     """
-    chosen = chosen_cases(names)
+    chosen = cases() if chosen is None else chosen
     if tool is None:
         answers, shown = read_recording(chosen, recording)
     else:

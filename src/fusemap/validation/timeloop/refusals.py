@@ -9,6 +9,8 @@ from fusemap.diagnostics import Violation
 from fusemap.mappers.types import EinsumMapping, EinsumSpace, Fanout, Storage
 from fusemap.validation.timeloop.vocabulary import LETTERS
 
+LARGEST = 2**31 - 1  # factors are read as signed integers of 32 bits
+
 
 def refusals(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> tuple[Violation, ...]:
     """Everything of the nest that the format has no words for; empty if it can be written."""
@@ -19,6 +21,9 @@ def _refusals(space: EinsumSpace, nest: EinsumMapping, machine: Machine) -> Iter
     einsum = space.name
     if len(space.ranks) > len(LETTERS):
         yield Violation(what=f"{einsum}: dimensions", need=len(space.ranks), limit=len(LETTERS), unit="single letters")
+    for rank, extent in space.ranks:
+        if extent > LARGEST:
+            yield Violation(what=f"{einsum}: extent of {rank}", need=extent, limit=LARGEST, unit="coordinates")
     for spill in nest.spills:
         touched = sorted(spill.tensors & {o.tensor for o in space.operands})
         if spill.fraction and touched:
