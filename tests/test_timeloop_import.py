@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from timeloop_nests import Level, fills, written
 import fusemap as fm
 from fusemap.archspec import parse_arch
 from fusemap.archspec.workloads import parse_workload
+from fusemap.cli.import_timeloop import _defined
 from fusemap.diagnostics import InputError
 from fusemap.einsum_cascade import parse
 from fusemap.mappers.dataflow import parse_dataflow
@@ -449,6 +451,22 @@ def test_nothing_is_written_when_it_is_refused(fusemap: Run, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     assert "expected a folder" in fusemap("import", "timeloop", TOP, "--out", str(tmp_path / "file")).err
     assert "--define takes NAME=VALUE" in fusemap("import", "timeloop", TOP, "--define", "x", "--out", str(out)).err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("8", 8), ("-3", -3), ("1e-9", 1e-9), ("0.5", 0.5), ("07", "07"), ("inf", "inf"), ("a=b", "a=b")],
+)
+def test_what_is_defined_is_a_number_where_it_is_written_as_one(text: str, value: object) -> None:
+    found = _defined(f"name={text}")
+    assert found == ("name", value) and type(found[1]) is type(value)
+
+
+def test_a_folder_of_any_name(fusemap: Run, tmp_path: Path) -> None:
+    done = fusemap("import", "timeloop", TOP, "--out", str(tmp_path / "2nd design"))
+    assert done.code == 0, done.err
+    *_, command = done.out.strip().splitlines()
+    assert fusemap(*shlex.split(command.removeprefix("next: fusemap "))).code == 0
 
 
 def test_the_pieces_of_a_directive_are_read_in_every_form() -> None:

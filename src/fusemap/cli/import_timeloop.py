@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from fusemap.validation.timeloop.reading.imported import ImportedDesign
     from fusemap.validation.timeloop.reading.phrases import Value
 
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?(?!0[0-9])[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?")
 _AFFECTS = {
     "inputs": "counts of inputs are upper bounds",
     "latency": "limits of time that are left out",
@@ -63,7 +67,7 @@ def command(
     if target.exists() and not target.is_dir():
         raise input_error(f"--out {folder} is a file: expected a folder")
     prices = [path for path in (energies, areas) if path is not None]
-    found = import_timeloop(*files, defines=dict(map(_defined, defines)), prices=prices, name=target.name)
+    found = import_timeloop(*files, defines=dict(map(_defined, defines)), prices=prices, name=target.name or "imported")
     target.mkdir(parents=True, exist_ok=True)
     for name, text in found.files:
         write_whole(str(target / name), text.encode())
@@ -74,16 +78,13 @@ def command(
 
 
 def _defined(text: str) -> tuple[str, Value]:
-    """NAME=VALUE, the value a number where it is one."""
+    """NAME=VALUE, the value a number where it is written as one (`07` is a text)."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise input_error(f'--define takes NAME=VALUE, found "{text[:60]}"')
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value
+    if _INTEGER.fullmatch(value):
+        return name, int(value)
+    return name, float(value) if _DECIMAL.fullmatch(value) else value
 
 
 def _summary(found: ImportedDesign, folder: str) -> Iterator[str]:
@@ -100,9 +101,12 @@ def _summary(found: ImportedDesign, folder: str) -> Iterator[str]:
             ]
             yield "\n".join([f"{heading}:", *lines])
     stem = os.path.join(folder, found.name)
-    case = f"{stem}.cascade --arch {stem}-machine.yaml --workload {stem}-workload.yaml"
+    paths = {
+        end: shlex.quote(f"{stem}{end}") for end in (".cascade", "-machine.yaml", "-workload.yaml", "-dataflow.yaml")
+    }
+    case = f"{paths['.cascade']} --arch {paths['-machine.yaml']} --workload {paths['-workload.yaml']}"
     if not found.mapped:
         yield f"next: fusemap map {case}"
         return
     no_energy = "" if found.priced else " --no-energy"
-    yield f"next: fusemap evaluate {case} --dataflow {stem}-dataflow.yaml{no_energy}"
+    yield f"next: fusemap evaluate {case} --dataflow {paths['-dataflow.yaml']}{no_energy}"
