@@ -228,6 +228,17 @@ def test_the_file_says_what_was_left_out(written: Callable[..., Path]) -> None:
     assert (sizes["HK"], sizes["M"], sizes["P"], sizes["B"]) == (4, 2048, 2048, 1)
 
 
+def test_kinds_of_layers_that_are_all_full_change_nothing(written: Callable[..., Path]) -> None:
+    for name in ("Llama-3.1-70B", "Mixtral-8x7B", "Kimi-K2", "Qwen3-32B"):
+        config = config_of(name)
+        spelled = {**config, "layer_types": ["full_attention"] * config["num_hidden_layers"]}
+        found = fm.workload_from_config(written(spelled), name=name)
+        assert (found.parameters, found.read.parts) == (
+            MODELS[name]["weights"],
+            fm.workload_from_config(written(config), name=name).read.parts,
+        )
+
+
 def test_null_is_what_it_means_in_the_library(written: Callable[..., Path]) -> None:
     config = {**config_of("Mixtral-8x7B"), "model_type": "mistral", "sliding_window": None}
     for key in ("num_local_experts", "num_experts_per_tok"):

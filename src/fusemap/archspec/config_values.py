@@ -183,7 +183,7 @@ class Values:
 
     def _words(self, key: str, spec: FieldModel) -> None:
         value = self.data[key]
-        self.names |= dict.fromkeys(spec.words.values(), 0)
+        self.names |= dict.fromkeys((*spec.words.values(), *spec.absent), 0)
         layers = self.data.get(self.keys.get("LAYERS", ""))
         if not isinstance(value, list) or (isinstance(layers, int) and len(value) != layers):
             found = f"a list of {len(value)}" if isinstance(value, list) else _shown(value)
