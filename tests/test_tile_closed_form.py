@@ -120,6 +120,7 @@ def test_a_memory_on_the_chip_with_a_bandwidth_counts_as_in_the_formula(flow: st
     check_accounts(case, None)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", mapped_cascades())
 def test_other_cascades_without_effects(name: str) -> None:
     check_formula(mapped_case(name))

@@ -79,6 +79,7 @@ def test_no_rule_is_broken_on_other_machines(
             assert faults(program, recorded(program)) == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", mapped_cascades())
 def test_no_rule_is_broken_by_a_cascade(name: str) -> None:
     for program in map(distinct_names, mapped_case(name).programs()):

@@ -73,6 +73,7 @@ def test_the_dataflows_are_bound_by_memory_and_by_arrays() -> None:
     assert {(True, True), (False, True)} <= found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", mapped_cascades())
 def test_cascades(name: str) -> None:
     for program in mapped_case(name).programs():

@@ -233,6 +233,7 @@ def too_low(dataflow: Dataflow) -> tuple[int, list[str]]:
     return count, wrong
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", sorted({*fm.list_dataflows()} - OF_LAYERS))
 def test_no_dataflow_moves_less_than_the_bound(name: str) -> None:
     count, wrong = too_low(fm.load_dataflow(name))
