@@ -25,7 +25,7 @@ def command(cascade: str, arch: str, workload: str, sizes: tuple[str, ...], targ
 
     A machine keeps its capacities, bandwidths, dimensions and energies. Of an Einsum AccelForge knows which ranks index
     which tensors; its operators are only in the name of the unit that has their cycles and energy. What is left out
-    is listed. Recurrences, lookups and indices that are not rank variables are refused.
+    is listed. Recurrences, lookups and indices that are no sums of rank variables are refused.
 
     \b
     Example:
