@@ -86,7 +86,13 @@ def _of_dataflow(entry: Mapping[str, Any]) -> Iterator[Case]:
     parts = load(entry["cascade"]), _machine(entry["arch"]), load_workload(entry["workload"])
     for case in planned_cases(*parts, load_dataflow(entry["dataflow"])):
         if case.name in entry.get("einsums", (case.name,)):
-            yield dataclasses.replace(case, name=f"{entry['dataflow']} {entry['workload']} {case.name}")
+            yield dataclasses.replace(case, name=f"{_origin(entry)} {case.name}")
+
+
+def _origin(entry: Mapping[str, Any]) -> str:
+    """Dataflow and workload, and the machine where it is a built-in one."""
+    machine = "" if entry["arch"].endswith(".yaml") else f" on {entry['arch']}"
+    return f"{entry['dataflow']} {entry['workload']}{machine}"
 
 
 def _of_nest(entry: Mapping[str, Any]) -> Case:
@@ -129,5 +135,5 @@ def _of_seeds(entry: Mapping[str, Any]) -> Iterator[Case]:
 
 @lru_cache(maxsize=8)
 def _machine(name: str) -> Machine:
-    """A machine of the folder of cases."""
-    return load_arch(str(FOLDER / name))
+    """A machine of the folder of cases, or a built-in one."""
+    return load_arch(str(FOLDER / name) if name.endswith(".yaml") else name)
