@@ -443,6 +443,11 @@ def test_any_change_is_read_or_refused_where_it_stands(
         assert all(d.span is not None and d.span.file == str(path) for d in error.diagnostics)
 
 
+def test_architectures_of_no_text_are_no_type(written: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="no model_type"):
+        read_config(written({"architectures": [[1]]}))
+
+
 @pytest.mark.parametrize("text", ["[]", "3", '"a"', "[1]"])
 def test_what_is_no_object_is_refused(text: str, written: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="expected a configuration: a JSON object"):

@@ -146,8 +146,9 @@ def _family(
     if isinstance(given, str) and given in families():
         return given, families()[given]
     named = data.get("architectures", whole.get("architectures"))
-    if given is None and isinstance(named, list) and named and named[0] in by_architecture():
-        return str(named[0]), by_architecture()[str(named[0])]
+    first = str(named[0]) if isinstance(named, list) and named else ""
+    if given is None and first in by_architecture():
+        return first, by_architecture()[first]
     place: Path = (*at, "model_type") if inner or not at else ("model_type",)
     found = f'model_type "{str(given)[:60]}" is not supported' if given is not None else "no model_type"
     hint = did_you_mean(str(given), list(families()), noun="types")
