@@ -182,18 +182,18 @@ def _list(items: Iterable[str]) -> str:
 
 
 def mapper_text() -> str:
-    """Settings for timeloop-mapper: a short random search for least energy times delay."""
+    """Settings for timeloop-mapper to start from: a random search for least energy times delay."""
     return "\n".join(
         (
-            "# For timeloop-mapper, with constraints.yaml in place of mapping.yaml: a short search.",
+            "# For timeloop-mapper, with constraints.yaml in place of mapping.yaml: settings to start from.",
             "mapper:",
             f'  version: "{words.VERSION}"',
             "  algorithm: random_pruned",
             "  optimization_metric: [edp]",
             "  num_threads: 1",
-            "  search_size: 5000",
-            "  victory_condition: 500",
-            "  timeout: 5000",
+            "  search_size: 200",
+            "  victory_condition: 50",
+            "  timeout: 1000",
             "",
         )
     )
