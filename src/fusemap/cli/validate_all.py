@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from fusemap.cli.output import table
 from fusemap.cli.validate_accelforge import accelforge_page
 from fusemap.cli.validate_components import components_page
 from fusemap.cli.validate_cuda import check_cuda
@@ -28,9 +29,15 @@ def command(as_json: bool) -> int:
     Example:
       fusemap validate all --json
     """
-    ran, crossed, met, executed = check_functional(), check_simulators(), check_published(), check_cuda()
-    priced, peer, (loops, _) = compare(), check_accelforge(), check_timeloop()
-    blocks = [*functional_page(ran), *simulators_page(crossed), *published_page(met), *cuda_page(executed)]
-    found: dict[str, Checked] = {"functional": ran, "simulators": crossed, "published": met, "cuda": executed}
-    blocks += [*components_page(priced), *accelforge_page(peer), *timeloop_page(loops)]
-    return conclude({**found, "components": priced, "accelforge": peer, "timeloop": loops}, blocks, as_json=as_json)
+    pages: dict[str, tuple[Checked, list[str]]] = {}
+    pages["functional"] = (ran := check_functional(), functional_page(ran))
+    pages["simulators"] = (crossed := check_simulators(), simulators_page(crossed))
+    pages["published"] = (met := check_published(), published_page(met))
+    pages["cuda"] = (executed := check_cuda(), cuda_page(executed))
+    pages["components"] = (priced := compare(), components_page(priced))
+    pages["accelforge"] = (peer := check_accelforge(), accelforge_page(peer))
+    pages["timeloop"] = (loops := check_timeloop()[0], timeloop_page(loops))
+    blocks = [block for name, (_, page) in pages.items() for block in (f"{name}\n{'=' * len(name)}", *page)]
+    answers = [[name, "agrees" if found.agrees else "differs"] for name, (found, _) in pages.items()]
+    summary = table(answers, ["check", "result"], "ll")
+    return conclude({name: found for name, (found, _) in pages.items()}, [*blocks, summary], as_json=as_json)
