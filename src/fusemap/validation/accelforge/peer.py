@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
-from fusemap.diagnostics import input_error
+from fusemap.validation.elsewhere import Elsewhere
 
 VARIABLE = "FUSEMAP_ACCELFORGE_PYTHON"
 HOW_TO_GET = (
@@ -19,7 +14,13 @@ HOW_TO_GET = (
     "`python3.12 -m venv forge && forge/bin/pip install accelforge==1.0.467`, "
     f"then --python forge/bin/python or {VARIABLE}"
 )
-_MARK = "fusemap-accelforge:"
+_ELSEWHERE = Elsewhere(
+    tool="AccelForge",
+    package="fusemap.validation.accelforge",
+    script="driver.py",
+    mark="fusemap-accelforge:",
+    how_to_get=HOW_TO_GET,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +56,7 @@ class Peer:
 
 def named_python(option: str | None) -> str | None:
     """The interpreter that the option or the environment names, or None; InputError where it is not there."""
-    given = option or os.environ.get(VARIABLE)
-    if not given:
-        return None
-    found = shutil.which(given)
-    if found is None:
-        origin = "--python" if option else VARIABLE
-        raise input_error(f"{origin}: no executable {given}", hint=HOW_TO_GET)
-    return found
+    return _ELSEWHERE.executable(option, VARIABLE)
 
 
 def run_peer(python: str, jobs: Sequence[Job], *, parallel: bool = False, timeout_s: float | None = None) -> Peer:
@@ -70,17 +64,6 @@ def run_peer(python: str, jobs: Sequence[Job], *, parallel: bool = False, timeou
 
     InputError: it has no AccelForge, or it ends without an answer; its last lines are shown.
     """
-    request = json.dumps({"parallel": parallel, "jobs": [job.to_json() for job in jobs]})
-    driver = resources.files("fusemap.validation.accelforge").joinpath("driver.py").read_text(encoding="utf-8")
-    try:
-        ended = subprocess.run(
-            [python, "-c", driver], input=request, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise input_error(f"{python}: AccelForge did not end within {timeout_s:g} s") from None
-    answers = [line for line in ended.stdout.splitlines() if line.startswith(_MARK)]
-    if ended.returncode or not answers:
-        last = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}, no answer"]
-        raise input_error(f"{python} cannot run AccelForge: {last[0]}", hint=HOW_TO_GET)
-    found = json.loads(answers[-1].removeprefix(_MARK))
+    request = {"parallel": parallel, "jobs": [job.to_json() for job in jobs]}
+    found = _ELSEWHERE.ask(python, request, timeout_s=timeout_s)
     return Peer(python=found["python"], versions=found["versions"], jobs={job["name"]: job for job in found["jobs"]})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusemap.diagnostics import input_error
+from fusemap.validation.elsewhere import Elsewhere
 
 VARIABLE = "FUSEMAP_HWCOMPONENTS_PYTHON"
 HOW_TO_GET = (
@@ -20,7 +19,13 @@ HOW_TO_GET = (
     "`python3.12 -m venv hw && hw/bin/pip install hwcomponents hwcomponents-cacti hwcomponents-library "
     f"hwcomponents-neurosim`, then --python hw/bin/python or {VARIABLE}"
 )
-_MARK = "fusemap-hwcomponents:"
+_ELSEWHERE = Elsewhere(
+    tool="hwcomponents",
+    package="fusemap.validation.hwcomponents",
+    script="script.py",
+    mark="fusemap-hwcomponents:",
+    how_to_get=HOW_TO_GET,
+)
 _SCHEMA = "fusemap/hwcomponents-recording/1"
 
 
@@ -106,31 +111,14 @@ class Peer:
 
 def named_python(option: str | None) -> str | None:
     """The interpreter that the option or the environment names, or None; InputError where it is not there."""
-    given = option or os.environ.get(VARIABLE)
-    if not given:
-        return None
-    found = shutil.which(given)
-    if found is None:
-        raise input_error(f"{'--python' if option else VARIABLE}: no executable {given}", hint=HOW_TO_GET)
-    return found
+    return _ELSEWHERE.executable(option, VARIABLE)
 
 
 def ask(python: str, questions: Sequence[Question], *, timeout_s: float = 1800) -> Peer:
     """Ask the models in that interpreter. InputError: it has no hwcomponents, or ends without an answer."""
     asked = list({question.key: question for question in questions}.values())
-    request = json.dumps({"questions": [question.to_json() for question in asked]})
-    script = resources.files("fusemap.validation.hwcomponents").joinpath("script.py").read_text(encoding="utf-8")
-    try:
-        ended = subprocess.run(
-            [python, "-c", script], input=request, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise input_error(f"{python}: hwcomponents did not end within {timeout_s:g} s") from None
-    lines = [line for line in ended.stdout.splitlines() if line.startswith(_MARK)]
-    if ended.returncode or not lines:
-        last = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}, no answer"]
-        raise input_error(f"{python} cannot run hwcomponents: {last[0]}", hint=HOW_TO_GET)
-    found = json.loads(lines[-1].removeprefix(_MARK))
+    request = {"questions": [question.to_json() for question in asked]}
+    found = _ELSEWHERE.ask(python, request, timeout_s=timeout_s)
     if "missing" in found:
         message = f"{python} (Python {found['python']}) has no hwcomponents: {found['missing']}"
         raise input_error(message, hint=HOW_TO_GET)
