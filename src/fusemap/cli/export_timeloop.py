@@ -39,7 +39,7 @@ def command(
 
     \b
     Example:
-      fusemap export timeloop attention-1pass --arch fusemax-cloud --workload BERT@1K --einsum BQK --out timeloop
+      fusemap export timeloop attention-1pass --arch fusemax-cloud --workload BERT@1K --out files
     """
     from fusemap.archspec.archs import load_arch
     from fusemap.archspec.workloads import load_workload
