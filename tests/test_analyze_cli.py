@@ -300,6 +300,7 @@ def test_sequences_come_first_and_parts_last(name: str, ranks: str) -> None:
 # --- the whole library ----------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", QUICK)
 def test_every_cascade_is_analysed(name: str, fusemap: Run) -> None:
     check_page(name, fusemap)

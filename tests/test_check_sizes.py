@@ -246,6 +246,7 @@ SMALL = {
 LARGE = {n: {"M": 1 << 20, "P": 1 << 20, "M0": 256, "K": 1 << 20, "H": 16, "HK": 4, "G": 4}.get(n, 64) for n in SMALL}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda p: p.stem)
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
 def test_library_is_right_and_checked_in_no_time(path: Path, sizes: dict[str, int]) -> None:

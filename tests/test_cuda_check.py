@@ -71,6 +71,7 @@ def test_passes_are_those_that_analyze_proves(name: str) -> None:
     assert found.compulsory_bytes <= found.load_bytes + found.store_bytes
 
 
+@pytest.mark.sampled(2)
 @needs_compiler
 @pytest.mark.parametrize(
     ("name", "sizes"), CASES, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x.values()))

@@ -96,6 +96,7 @@ def checked(name: str, folder: Path) -> KernelCheck:
     return check_kernel(kernel_of(name, folder), executors=("source",))
 
 
+@pytest.mark.sampled(2)
 @needs_compiler
 @pytest.mark.parametrize("name", CASES)
 def test_counts_are_exactly_those_predicted(name: str, folder: Path) -> None:

@@ -44,6 +44,7 @@ def whole_run(name):
     return run_ptx(kernel, random_inputs(kernel), compiler="recorded")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", kernel_names())
 def test_outputs_are_those_of_the_algorithm(name):
     run, kernel = whole_run(name), load(name)

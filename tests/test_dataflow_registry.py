@@ -173,6 +173,7 @@ def refused_einsums(refusal: InputError, text: str) -> set[str]:
     return found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("cascade", catalog.names())
 @pytest.mark.parametrize("name", SEARCHED)
 def test_every_cascade_is_mapped_by_search_or_refused_for_what_it_does(name: str, cascade: str) -> None:

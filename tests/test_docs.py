@@ -5,16 +5,28 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import execute
 from test_readme import ROOT, Block, blocks, steps
 
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
-COMMANDS = [(d, b) for d in DOCUMENTS for b in blocks(d.read_text(encoding="utf-8")) if b.language == "console"]
+LONG = {("mapping", 0), ("regression", 3), ("simulation", 2)}  # the blocks of 4 s and more
 
 
-@pytest.mark.parametrize(("document", "block"), COMMANDS, ids=lambda x: x.stem if isinstance(x, Path) else "")
+def shown_commands() -> list[Any]:
+    """A case for each block of commands, the long ones for the slow run."""
+    cases = []
+    for document in DOCUMENTS:
+        console = [b for b in blocks(document.read_text(encoding="utf-8")) if b.language == "console"]
+        for number, block in enumerate(console):
+            slow = [pytest.mark.slow] if (document.stem, number) in LONG else []
+            cases.append(pytest.param(document, block, marks=slow, id=f"{document.stem}-{number}"))
+    return cases
+
+
+@pytest.mark.parametrize(("document", "block"), shown_commands())
 def test_the_commands_run(document: Path, block: Block, tmp_path: Path) -> None:
     for shown in blocks(document.read_text(encoding="utf-8")):
         if shown.file:

@@ -102,6 +102,7 @@ def test_sizes_follow_from_the_inputs(chunks: int, chunk: int, queries: int, fea
         assert difference(found, sizes) < 1e-12
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", names())
 def test_the_library(name: str) -> None:
     cascade = load(name)

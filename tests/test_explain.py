@@ -162,6 +162,7 @@ def test_every_price_and_every_cycle_count_has_a_source(case: tuple[str, str, st
                 assert not priced or leaf.source, leaf.name
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", einsum_cascade.names())
 def test_searched_cascades_of_the_whole_library_are_explained(name: str) -> None:
     """Whatever can be evaluated can be explained."""

@@ -118,6 +118,7 @@ def test_inputs_that_are_kept_where_all_else_is_computed_again(name: str, keys: 
     assert found["Q"].recompute == E
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CLASSIC)
 def test_formulas_give_what_an_executed_schedule_holds(name: str) -> None:
     cascade = load(name)
@@ -129,7 +130,7 @@ def test_formulas_give_what_an_executed_schedule_holds(name: str) -> None:
         assert at(joint, resolve_sizes(cascade, sizes)) >= found.joint
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ZOO)
 def test_formulas_of_published_attentions_hold(name: str) -> None:
     cascade = load(name)

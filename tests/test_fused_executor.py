@@ -256,6 +256,7 @@ def exact(of: Case, einsum: str) -> bool:
     return not space.notes and len({*tensors}) == len(tensors)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_cascade_einsum_after_einsum(name: str) -> None:
     try:

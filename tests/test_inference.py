@@ -185,6 +185,7 @@ def test_a_larger_batch_shares_the_weights() -> None:
     assert many.rows[0].flops_per_byte > 200 * one.flops_per_byte
 
 
+@pytest.mark.slow
 def test_latent_attention_is_near_the_ridge() -> None:
     machine = load_arch("fusemax-cloud")
     ridge = peak_flops_per_s(machine) / float(machine.memories[0].bandwidth_bytes_per_s or 0)

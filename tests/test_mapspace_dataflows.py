@@ -37,6 +37,7 @@ def not_worse(cascade: str, arch: str, workload: str, objective: Objective) -> i
     return len(found.others)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("objective", ["latency", "edp"])
 @pytest.mark.parametrize("workload", ["BERT@1K", "XLM@4K"])
 @pytest.mark.parametrize("arch", ARCHS)

@@ -128,6 +128,7 @@ def test_bindings_of_streaming_cascades(cascade: str, sizes: dict[str, int], ove
     assert (found.interval_cycles, found.gap) == (cycles, 0)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", fm.list_cascades())
 def test_every_cascade_has_a_proven_binding_or_a_reason(name: str) -> None:
     cascade, workload = fm.load_cascade(name), fm.load_workload("BERT@4K")

@@ -162,6 +162,7 @@ def test_answers_for_all_sizes_hold_on_many_random_cascades(family: str) -> None
     assert [c for seed in range(SLOW // len(FAMILIES)) for c in complaints(program(20_000 + seed, family))] == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_known_answers_have_a_schedule_at_small_sizes(row: Row) -> None:
     made = PassProgram(text_of(row.cascade), sizes_of(row), "known")

@@ -22,6 +22,7 @@ def test_the_definition_gives_the_known_number_of_passes(row: Row) -> None:
     assert levels.passes == row.passes
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_the_search_finds_a_schedule_with_that_many_passes_and_none_with_fewer(row: Row) -> None:
     found = list(searches(Program(text_of(row.cascade), sizes_of(row)), row.tensor, row.rank))

@@ -74,6 +74,7 @@ def test_where_the_published_search_missed_the_best_mapping_ours_moves_less() ->
     assert all(c.relative_error < -1e-9 for c in wide if c.published.quantity == "traffic_bytes")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("index", range(0, 1248, 7))
 def test_a_changed_published_value_is_noticed(index: int) -> None:
     value = [v for v in VALUES if v.configuration][index]

@@ -106,6 +106,7 @@ def test_submitit_runs_the_same_sweep(tmp_path: Path, here: list[tuple[Any, ...]
     assert contents(store) == here
 
 
+@pytest.mark.slow
 def test_jobs_that_run_out_of_time_are_followed_by_others(tmp_path: Path, here: list[tuple[Any, ...]]) -> None:
     store = tmp_path / "jobs.sqlite"
     options = f"array=2,folder={tmp_path / 'jobs'},task_s=0"

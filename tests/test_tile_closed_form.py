@@ -81,7 +81,7 @@ def einsums_of(program: TileProgram) -> set[str]:
 # --- no effects -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("rules", ["principled", "published"])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("configuration", configurations())

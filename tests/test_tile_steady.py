@@ -81,6 +81,7 @@ def test_cascades(name: str) -> None:
             same(program, EFFECTS)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("bound", range(1, 13))
 def test_loops_of_few_steps(bound: int, level: int) -> None:
