@@ -12,6 +12,7 @@ from dataflow_cases import pairs
 from tile_cases import (
     LENGTHS,
     MODELS,
+    UNMAPPED,
     TileCase,
     configurations,
     even_ticks,
@@ -131,6 +132,7 @@ def test_cascades_that_do_not_map_say_why() -> None:
     known = ("no array of", "data-dependent", "does not hold")
     left = {name: why for name in catalog.names() if isinstance(why := mapped(name), str)}
     assert [name for name, why in left.items() if not any(text in why for text in known)] == []
+    assert set(left) == UNMAPPED
     assert len(mapped_cascades()) >= 40
 
 

@@ -23,6 +23,64 @@ from fusemap.sim.tile_run import TileRun, run_tiles
 from fusemap.sim.tile_types import EFFECTS, Effect, TileProgram
 from fusemap.validation.accounting import accounting
 
+UNMAPPED = frozenset(  # named here, as finding out takes seconds in every process that collects tests
+    [
+        "acmil",
+        "acmil-stkim",
+        "acmil-stkim-streaming",
+        "acmil-streaming",
+        "act",
+        "act-streaming",
+        "aem",
+        "aem-streaming",
+        "attentive-statistics",
+        "cascade-3",
+        "cross-entropy",
+        "distillation",
+        "dma",
+        "dma-streaming",
+        "ela",
+        "entropy-attention",
+        "gaam",
+        "gaam-streaming",
+        "graph-of-tokens",
+        "graph-of-tokens-streaming",
+        "layernorm",
+        "layernorm-matmul",
+        "layernorm-moments",
+        "lightning",
+        "lightning-chunked",
+        "linear-attention-causal",
+        "linear-attention-causal-streaming",
+        "logsumexp",
+        "mala",
+        "mala-streaming",
+        "mamba2-ssd",
+        "mamba2-ssd-chunked",
+        "miras-memora",
+        "miras-moneta",
+        "miras-yaad",
+        "moba",
+        "moba-streaming",
+        "moh",
+        "moh-streaming",
+        "power-iteration",
+        "qk-norm-attention",
+        "rmsnorm-matmul",
+        "rmsnorm-matmul-deferred",
+        "router-z-loss",
+        "sea",
+        "sea-streaming",
+        "var",
+        "var-streaming",
+        "variance",
+        "variance-moments",
+        "vmoba",
+        "vmoba-streaming",
+        "waad",
+        "waad-streaming",
+    ]
+)
 ALL = 10**9  # slots to record: all of them
 LENGTHS = ("1K", "4K", "16K", "64K", "256K", "1M")
 MODELS = ("BERT", "TrXL", "T5", "XLM")
@@ -116,7 +174,7 @@ def mapped(cascade_name: str) -> TileCase | str:
 
 def mapped_cascades() -> list[str]:
     """The registered cascades that the search maps on the small machine."""
-    return [name for name in catalog.names() if not isinstance(mapped(name), str)]
+    return [name for name in catalog.names() if name not in UNMAPPED]
 
 
 def mapped_case(cascade_name: str) -> TileCase:

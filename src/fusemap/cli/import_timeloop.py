@@ -97,7 +97,9 @@ def _summary(found: ImportedDesign, folder: str) -> Iterator[str]:
             lines = [
                 line
                 for note in notes
-                for line in textwrap.wrap(note, 110, initial_indent="  ", subsequent_indent="    ")
+                for line in textwrap.wrap(
+                    note, 110, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+                )
             ]
             yield "\n".join([f"{heading}:", *lines])
     stem = os.path.join(folder, found.name)
