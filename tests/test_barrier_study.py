@@ -39,6 +39,7 @@ def test_scores_that_do_not_fit_pass_through_memory() -> None:
     assert not barrier_row(1 << 10, 256 << 10, "hold").through_memory
 
 
+@pytest.mark.slow
 def test_the_picture_has_the_width_of_a_column() -> None:
     picture = imread(io.BytesIO(render_barriers(barrier_rows((1 << 10, 4 << 10), (2 * MEBI,)))))
     assert picture.shape[1] == 1050

@@ -173,6 +173,7 @@ EDITS = {
 }
 
 
+@pytest.mark.sampled(2)
 @needs_compiler
 @pytest.mark.parametrize("what", EDITS)
 def test_a_wrong_kernel_is_caught(what: str) -> None:

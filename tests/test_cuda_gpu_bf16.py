@@ -39,6 +39,7 @@ def run(kernel: Kernel, monkeypatch, cache):
     return run_source(kernel, inputs), softmax_attention(inputs, causal=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NO_COMPILER, reason="no C++ compiler")
 def test_its_text_is_one_pass_of_attention(monkeypatch, cache):
     kernel = load_gpu_kernel(NAME, SMALL).kernel

@@ -56,6 +56,7 @@ def error(kernel: Kernel, result: SourceRun) -> float:
     return relative_error(result.outputs[output], exact_output(kernel, make_inputs(kernel)))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", TABLE)
 def test_the_reference_table(name: str) -> None:
     result = run(load_kernel(name))
@@ -70,6 +71,7 @@ def test_spilled_scores_make_four_trips() -> None:
     assert [sum(t.loads for t in scores), sum(t.stores for t in scores)] == [131_072, 131_072]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", kernel_names())
 def test_every_kernel_computes_its_attention(name: str) -> None:
     kernel = load_kernel(name)

@@ -25,6 +25,7 @@ def test_accesses_of_the_buffer_are_those_of_the_keep_sets(e: int, f: int, rows:
     ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("f", [3, 6, 12])
 def test_one_read_port_cannot_keep_the_published_interval(f: int) -> None:
     """Four accesses in a cycle happen, and no more; but an iteration reads more often than it has cycles."""

@@ -79,6 +79,7 @@ def test_by_default_the_best_of_each_form_and_number_of_passes() -> None:
     assert set(kinds) == {(2, "factored"), (2, "merged"), (2, "running"), (1, "merged"), (1, "running")}
 
 
+@pytest.mark.slow
 def test_chunks_are_searched_once_and_taken_over() -> None:
     machine, workload = load_arch("fusemax-cloud"), load_workload("BERT@1K")
     some = gains(derivation(), machine, workload, compare=("hoist-scan-2", "hoist-scan-1"))
@@ -93,6 +94,7 @@ def test_a_search_that_ends_early_has_a_gap() -> None:
     assert " off" in gains_page(derivation(), early)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_a_row_with_its_reason() -> None:
     machine = load_arch("fusemax-cloud")
     outer, buffer, *rest = machine.memories

@@ -56,6 +56,7 @@ CASES: list[tuple[str, str, str, Objective, Mapspace]] = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("cascade", "arch", "at", "objective", "space"), CASES)
 def test_read_back_it_is_the_same_mapping(
     cascade: str, arch: str, at: str, objective: Objective, space: Mapspace, tmp_path: Path

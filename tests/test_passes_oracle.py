@@ -76,6 +76,7 @@ def complaints(made: PassProgram) -> list[str]:
     return [f"{f}\n{made.text}{dict(made.sizes)}" for f in found]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_definition_holds_for_every_schedule_of_random_cascades(family: str) -> None:
     assert [c for seed in range(FAST // len(FAMILIES)) for c in complaints(program(seed, family))] == []

@@ -212,6 +212,7 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_enumeration_catches_a_fault_in_the_search(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     search._search.cache_clear()

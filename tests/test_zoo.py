@@ -65,6 +65,7 @@ def found(cascade: Cascade, name: str, case: str, seed: int, scale: float = 1.0)
     return run(cascade, *problem(name, case, seed, scale))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name, case", CASES)
 def test_an_attention_equals_its_reference(name: str, case: str) -> None:
     assert_equal(found(load(name), name, case, 2), expected(name, case, 2))
