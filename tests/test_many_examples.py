@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-RANDOM = sorted(p.name for p in TESTS.glob("test_*.py") if "from examples import" in p.read_text(encoding="utf-8"))
+RANDOM = sorted(p.name for p in TESTS.glob("test_*.py") if "\nfrom examples import" in p.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow

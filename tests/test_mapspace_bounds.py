@@ -42,4 +42,4 @@ def test_no_plan_is_below_its_bounds(tens: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tens", range(4, 40))
 def test_no_plan_of_hundreds_is_below_its_bounds(tens: int) -> None:
-    assert sum(above(seed) for seed in range(10 * tens, 10 * tens + 10)) > 100
+    assert sum(above(seed) for seed in range(10 * tens, 10 * tens + 10)) > 50
