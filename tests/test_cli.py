@@ -157,6 +157,7 @@ def test_a_command_says_no_by_its_exit_code(code: int, fusemap: Run, planted: An
     assert fusemap("planted").code == code
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("argv", [["--help"], ["list", "--help"], ["list"], ["list", "--json"]])
 def test_output_into_a_closed_pipe_ends_quietly(argv: list[str]) -> None:
     read_end, write_end = os.pipe()

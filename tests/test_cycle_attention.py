@@ -106,6 +106,7 @@ def test_the_published_interval_is_met_exactly(pe: int, f: int, m: int, p: int, 
     assert run.faults == ()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("e", range(1, 7))
 @pytest.mark.parametrize("f", [1, 2, 4, 6])
 def test_interval_for_any_widths(e: int, f: int) -> None:

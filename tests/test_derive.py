@@ -70,6 +70,7 @@ def candidate(name: str, rank: str, suffix: str) -> Derived:
     return found[0]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", EXPECTED, ids="-".join)
 def test_passes_are_those_of_the_specification(case: tuple[str, str, str]) -> None:
     found = candidate(*case)

@@ -85,6 +85,7 @@ def apart(
     return worst
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "rank"), DERIVED)
 def test_every_derived_cascade(name: str, rank: str) -> None:
     found = derived(name, rank)

@@ -40,6 +40,7 @@ def edges_of(made: CascadeGraph) -> set[tuple[str, str]]:
     return {(e.source, e.target) for e in made.edges}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", LIBRARY)
 def test_edges_are_the_reads_of_the_text_and_nodes_its_tensors(name: str) -> None:
     cascade, made = fm.load_cascade(name), graph(name)

@@ -96,6 +96,7 @@ def test_inputs_and_outputs_travel_in_archives(fusemap: Run, tmp_path: Path) -> 
         }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", names())
 def test_every_cascade_runs_without_any_size(name: str, fusemap: Run) -> None:
     outcome = fusemap("run", name)

@@ -106,6 +106,7 @@ def plain(result: Result) -> Any:
     return json.loads(json.dumps(result.to_json(), allow_nan=False))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize(("argv", "call"), CASES, ids=[" ".join(argv) for argv, _ in CASES])
 def test_python_and_the_command_give_one_document(

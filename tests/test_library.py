@@ -300,6 +300,7 @@ def test_large_attention_runs_in_seconds_and_agrees_between_one_and_three_passes
     np.testing.assert_allclose(one, three, rtol=0, atol=1e-12)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", names())
 def test_matrix_products_change_no_element(name: str) -> None:
     cascade = load(name)

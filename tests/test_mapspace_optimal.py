@@ -56,11 +56,13 @@ def agree(seed: int, objective: Objective, most: int = MOST) -> None:
     assert least is None or found is None or math.isclose(found, least, rel_tol=1e-9), given.text
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", CHEAP)
 def test_the_search_finds_the_least_of_all_mappings(seed: int) -> None:
     agree(seed, OBJECTIVES[CHEAP.index(seed) % 3])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("objective", ["latency", "edp"])
 @pytest.mark.parametrize("seed", BOUND)
 def test_the_search_finds_the_least_where_the_buffer_is_slow(seed: int, objective: Objective) -> None:

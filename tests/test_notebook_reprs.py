@@ -27,6 +27,7 @@ def text_of(shown: str) -> str:
     return "".join(ET.fromstring(f"<div>{shown}</div>").itertext())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", fm.list_cascades())
 def test_a_cascade_shows_its_text_and_its_formulas(name: str) -> None:
     cascade = fm.load_cascade(name)
